@@ -1,0 +1,80 @@
+"""`segue send`, `segue watch`: one event in, the changes out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+import uuid
+from typing import Annotated, Any
+
+import typer
+
+from segue_agents.cli.places import BrokerOption, SourcesOption, find_broker, parse_time_ms
+
+
+def send(
+    event: Annotated[str, typer.Argument(help='As the producers call it: "Product Viewed".')],
+    person: Annotated[str, typer.Option(help="Whose event it is.")],
+    properties: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="product_id=42")] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="When it happened; default: now.")] = None,
+    message_id: Annotated[str | None, typer.Option(help="Default: a new one.")] = None,
+    broker: BrokerOption = None,
+    sources: SourcesOption = None,
+) -> None:
+    """Publish one event as a producer would: Avro, Confluent framing, keyed by the person."""
+    from segue_agents.publish import EventPublisher
+    from segue_agents.rule_files import load_catalog
+
+    record: dict[str, Any] = {
+        "type": "page" if event == "page" else "track",
+        "event": event,
+        "userId": person,
+        "messageId": message_id or str(uuid.uuid4()),
+        "timestamp": time.time_ns() // 1_000_000 if at is None else parse_time_ms(at),
+        "properties": dict(parse_property(text) for text in properties or []),
+    }
+    publisher = EventPublisher(find_broker(broker), load_catalog(sources), sources)
+    with contextlib.closing(publisher):
+        topic, partition, offset = publisher.publish_and_wait(record)
+    typer.echo(f"{topic} {partition} {offset}")
+
+
+def parse_property(text: str) -> tuple[str, Any]:
+    """`price=9.5` -> ("price", 9.5). What is not a JSON number, true, false or null is a string."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="properties")
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return name, value
+    return name, value if isinstance(parsed, dict | list | str) else parsed
+
+
+def watch(
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="The changes so far first.")] = False,
+    limit: Annotated[int | None, typer.Option("-n", "--limit", min=1, help="Stop after so many.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Whole records, one JSON object a line.")] = False,
+    topic: Annotated[str, typer.Option(help="The topic of the changes.")] = "segment-changes",
+    broker: BrokerOption = None,
+) -> None:
+    """Follow the changes, each as it is committed, until ^C."""
+    from segue_agents.tail import ChangeTail
+
+    ends = None if seconds is None else time.monotonic() + seconds
+    seen = 0
+    with ChangeTail(find_broker(broker), topic, from_beginning=from_beginning) as tail:
+        while (limit is None or seen < limit) and (ends is None or time.monotonic() < ends):
+            for change in tail.read(timeout_s=0.2)[: None if limit is None else limit - seen]:
+                sys.stdout.write((json.dumps(change, ensure_ascii=False) if as_json else in_short(change)) + "\n")
+                seen += 1
+            sys.stdout.flush()
+
+
+def in_short(change: dict[str, Any]) -> str:
+    """`2026-11-24 16:04:12Z  ada  entered  hot_lead  event`: what is known without the rules."""
+    moment = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(change["at"] / 1000))
+    return f"{moment}  {change['person_id']}  {change['change']:7}  {change['segment']}  {change['cause']}"

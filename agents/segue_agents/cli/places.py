@@ -1,0 +1,72 @@
+"""Where commands look when a flag does not say, and how a time is written."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segue.errors import ConfigError, Unreachable
+
+BrokerOption = Annotated[
+    str | None,
+    typer.Option("--broker", metavar="HOST:PORT", help="Kafka's address; default: what `segue up` runs."),
+]
+BrokerDirOption = Annotated[
+    Path | None, typer.Option("--data-dir", help="Where the broker keeps its data; default ~/.local/share/segue/broker.")
+]
+RulesOption = Annotated[Path, typer.Option("--rules", help="A rule file, or a folder of them.")]
+SourcesOption = Annotated[
+    Path | None, typer.Option("--sources", help="A folder of source declarations; default: the packaged ones.")
+]
+
+
+def broker_folder(given: Path | None = None) -> Path:
+    """Of the broker that `segue up` starts: as given, else $SEGUE_BROKER_DIR, else in the user's data folder."""
+    if given is not None:
+        return given
+    named, home = os.environ.get("SEGUE_BROKER_DIR"), os.environ.get("XDG_DATA_HOME")
+    if named:
+        return Path(named)
+    return (Path(home) if home else Path.home() / ".local" / "share") / "segue" / "broker"
+
+
+def find_broker(given: str | None) -> str:
+    """`--broker`, else $SEGUE_BOOTSTRAP, else the one that `segue up` started. Raises Unreachable without any."""
+    named = given or os.environ.get("SEGUE_BOOTSTRAP")
+    if named:
+        return named
+    from segue_agents.embedded import status
+
+    running = status(broker_folder())
+    if running is None:
+        raise Unreachable("No broker is named and none is up.", "Start one with `segue up`, or name one with --broker.")
+    return running.bootstrap
+
+
+def example_rules(name: str) -> Path:
+    """A folder of `examples/`: of the checkout, else as installed with the package."""
+    package = Path(__file__).parents[1]
+    for examples in (package.parents[1] / "examples", package / "examples"):
+        if (examples / name).is_dir():
+            return examples / name
+    raise ConfigError(f"The example rules {name!r} are not installed.", "Name a folder of rules with --rules.")
+
+
+def parse_time_ms(text: str) -> int:
+    """ISO-8601 (UTC unless it says otherwise) or milliseconds since the epoch. Raises ConfigError."""
+    if text.lstrip("-").isdigit():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is not a time.", "Write it as in 2026-11-24T16:00:00Z, or as milliseconds since the epoch."
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)
+

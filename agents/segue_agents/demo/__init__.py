@@ -1,0 +1,1 @@
+"""`segue demo`: a real Kafka, a real worker, a simulated shop, and what happens in words."""

@@ -1,0 +1,96 @@
+"""A broker that lives as long as its owner: for `segue demo` and the tests."""
+
+from __future__ import annotations
+
+import atexit
+import subprocess
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from segue_agents.embedded.jars import Progress
+from segue_agents.embedded.server import Kafka, ensure_kafka, free_ports, launch, wait_until_ready
+
+STOP_WITHIN_S: Final = 10
+"""a stop takes half a second; beyond this it is killed, which costs the next start a log check"""
+
+
+def _quiet(_line: str) -> None:
+    pass
+
+
+class Broker:
+    """One real Kafka node over a data folder. A start in the same folder finds the data of the last one."""
+
+    def __init__(self, data_dir: Path, port: int | None = None, progress: Progress = _quiet) -> None:
+        """`port`: any free one when None. `progress` is told one line a step."""
+        self.data_dir = data_dir
+        self.bootstrap = ""
+        """host:port, once started"""
+        self._port = port
+        self._progress = progress
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self) -> str:
+        """Starts the server, waits until it answers, returns `host:port`. Raises Unreachable."""
+        assert self._process is None, "started already"
+        kafka = ensure_kafka(self._progress)
+        port = self._port or free_ports(1)[0]
+        self._progress(f"starting Kafka on 127.0.0.1:{port}")
+        process = _launch_from_a_lasting_thread(kafka, self.data_dir, port)
+        self._process = process
+        atexit.register(self.stop)
+        bootstrap = f"127.0.0.1:{port}"
+        try:
+            wait_until_ready(process, bootstrap, self.data_dir)
+        except BaseException:
+            self.stop()
+            raise
+        self.bootstrap = bootstrap
+        return bootstrap
+
+    def stop(self) -> None:
+        """Ends the server: asks, waits, kills. Harmless when it does not run."""
+        atexit.unregister(self.stop)
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _launch_from_a_lasting_thread(kafka: Kafka, data_dir: Path, port: int) -> subprocess.Popen[bytes]:
+    """The kernel kills the child with the *thread* that made it, so that thread stays until the child ends."""
+    launched: Future[subprocess.Popen[bytes]] = Future()
+
+    def keep() -> None:
+        try:
+            process = launch(kafka, data_dir, port, with_parent=True)
+        except BaseException as error:  # noqa: BLE001 (raised again where the result is asked for)
+            launched.set_exception(error)
+            return
+        launched.set_result(process)
+        process.wait()
+
+    threading.Thread(target=keep, name="embedded-kafka", daemon=True).start()
+    return launched.result()

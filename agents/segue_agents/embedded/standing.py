@@ -1,0 +1,104 @@
+"""A broker that outlives the command that started it: `segue up`, `segue down`, `segue status`.
+
+Its data folder holds `standing.json` (process id, bootstrap) while it runs. A process id alone may by now be somebody
+else's, so the process must also be running this folder's configuration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from segue.errors import ConfigError
+from segue_agents.embedded.broker import STOP_WITHIN_S
+from segue_agents.embedded.jars import Progress
+from segue_agents.embedded.server import ensure_kafka, free_ports, launch, wait_until_ready
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A broker that runs by itself."""
+
+    pid: int
+    bootstrap: str
+    """host:port"""
+
+
+def up(data_dir: Path, port: int | None = None, progress: Progress = lambda _line: None) -> str:
+    """Starts a broker over this folder, or finds the one that runs, and returns its `host:port`.
+
+    `port`: any free one when None. Raises Unreachable, or ConfigError when it runs already on another port.
+    """
+    running = status(data_dir)
+    if running is not None:
+        if port is not None and not running.bootstrap.endswith(f":{port}"):
+            raise ConfigError(
+                f"A broker runs over {data_dir} already, at {running.bootstrap}.",
+                "Use that one, or stop it first with `segue down`.",
+            )
+        return running.bootstrap
+    kafka = ensure_kafka(progress)
+    bootstrap = f"127.0.0.1:{port or free_ports(1)[0]}"
+    progress(f"starting Kafka on {bootstrap}")
+    process = launch(kafka, data_dir, int(bootstrap.rsplit(":", 1)[1]), with_parent=False)
+    try:
+        wait_until_ready(process, bootstrap, data_dir)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    process.returncode = 0  # let go of: it is meant to outlive us, and Popen would warn that it does
+    _record(data_dir).write_text(json.dumps(asdict(Standing(process.pid, bootstrap))), encoding="utf-8")
+    return bootstrap
+
+
+def down(data_dir: Path) -> bool:
+    """Stops the broker over this folder and keeps its data. False when none ran."""
+    running = status(data_dir)
+    if running is not None:
+        _end(data_dir, running.pid)
+    _record(data_dir).unlink(missing_ok=True)
+    return running is not None
+
+
+def status(data_dir: Path) -> Standing | None:
+    """The broker that runs over this folder, or None."""
+    try:
+        running = Standing(**json.loads(_record(data_dir).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return running if _runs(data_dir, running.pid) else None
+
+
+def _record(data_dir: Path) -> Path:
+    return data_dir / "standing.json"
+
+
+def _end(data_dir: Path, pid: int) -> None:
+    for number, within_s in ((signal.SIGTERM, STOP_WITHIN_S), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)  # ours when the same process started it: else it stays as a zombie
+            if not _runs(data_dir, pid):
+                return
+            time.sleep(0.05)
+
+
+def _runs(data_dir: Path, pid: int) -> bool:
+    config = str((data_dir / "server.properties").resolve())
+    try:
+        return config in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        if Path("/proc/self").exists():
+            return False
+    said = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False)
+    return config in said.stdout

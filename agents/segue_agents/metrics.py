@@ -1,0 +1,104 @@
+"""Every metric of a worker, once. Base units (seconds, bytes), prefix `segue_`; numbers are added per batch or commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any, Final, Literal, NamedTuple
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+_SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+
+
+class Metric(NamedTuple):
+    """One metric."""
+
+    name: str
+    """without the prefix"""
+    type: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+
+
+METRICS: Final = (
+    Metric("events_consumed_total", "counter", ("source",), "Records passed, good, of no concern or rejected."),
+    Metric("events_late_total", "counter", (), "Events that came behind their time and were folded in."),
+    Metric("events_rejected_total", "counter", ("source", "reason"), "Records sent to the dead letters."),
+    Metric("changes_total", "counter", ("segment", "change"), "Changes written, by segment, entered or exited."),
+    Metric("timers_fired_total", "counter", (), "Persons whose state time alone moved."),
+    Metric("commits_total", "counter", (), "Commits."),
+    Metric("rebuilds_total", "counter", ("stage",), "Transactions lost and worked off again, by where."),
+    Metric("commit_duration_seconds", "histogram", (), "From the decision to commit to the state's being on disk."),
+    Metric("event_to_change_seconds", "histogram", (), "From a record's arrival in Kafka to the commit of its changes."),
+    Metric("lag_records", "gauge", ("topic", "partition"), "Records of the log not yet worked off."),
+    Metric("engine_time_seconds", "gauge", ("partition",), "The partition's time: every jump before it is out."),
+    Metric("state_persons", "gauge", ("partition",), "Persons with a state."),
+    Metric("state_memory_persons", "gauge", ("partition",), "Persons whose state is in memory."),
+    Metric("state_bytes", "gauge", ("partition",), "The store's size on disk and in its buffers."),
+    Metric("timers_pending", "gauge", ("partition",), "Timers that wait."),
+    Metric("partitions_assigned", "gauge", (), "Partition indexes this worker has, restoring ones included."),
+    Metric("restore_progress_ratio", "gauge", ("partition",), "How far a partition's state is back, 0 to 1."),
+    Metric("build_info", "gauge", ("version", "layout"), "1; what runs."),
+)
+
+
+class Metrics:
+    """The metrics of one worker, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._made: Mapping[str, Any] = {m.name: _make(m, self.registry) for m in METRICS}
+
+    def add(self, name: str, amount: float, *labels: str) -> None:
+        """To a counter."""
+        self._of(name, labels).inc(amount)
+
+    def set(self, name: str, value: float, *labels: str) -> None:
+        """A gauge."""
+        self._of(name, labels).set(value)
+
+    def observe(self, name: str, value: float, *labels: str) -> None:
+        """Into a histogram."""
+        self._of(name, labels).observe(value)
+
+    def forget(self, partition: int) -> None:
+        """The gauges of a partition that has gone to another worker."""
+        for metric in METRICS:
+            if metric.labels == ("partition",):
+                _remove(self._made[metric.name], str(partition))
+
+    def say_build(self, layout_id: str) -> None:
+        """What runs."""
+        try:
+            version = metadata.version("segue")
+        except metadata.PackageNotFoundError:
+            version = "unknown"
+        self.set("build_info", 1, version, layout_id)
+
+    def page(self) -> bytes:
+        """In the text format."""
+        return prometheus_client.generate_latest(self.registry)
+
+    def _of(self, name: str, labels: tuple[str, ...]) -> Any:
+        made = self._made[name]
+        return made.labels(*labels) if labels else made
+
+
+def _make(metric: Metric, registry: CollectorRegistry) -> Any:
+    name = f"segue_{metric.name}"
+    if metric.type == "counter":
+        return Counter(name, metric.help, metric.labels, registry=registry)
+    if metric.type == "gauge":
+        return Gauge(name, metric.help, metric.labels, registry=registry)
+    return Histogram(name, metric.help, metric.labels, registry=registry, buckets=_SECONDS)
+
+
+def _remove(made: Any, *labels: str) -> None:
+    try:
+        made.remove(*labels)
+    except KeyError:
+        pass

@@ -1,0 +1,81 @@
+"""Follows a topic of changes from outside, as any consumer would: `segue watch` and the demo read through this."""
+
+from __future__ import annotations
+
+import uuid
+from types import TracebackType
+from typing import Any, Final, Self
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from segue.errors import Unreachable
+from segue_agents.codecs.changes import decode_change
+
+MESSAGES_AT_ONCE: Final = 500
+METADATA_WITHIN_S: Final = 10.0
+
+
+class ChangeTail:
+    """The changes of a topic, all partitions, committed ones only. Within a partition in order; across them as they come.
+
+    It joins no group and commits nothing, so watching disturbs nobody.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, *, from_beginning: bool) -> None:
+        """Raises Unreachable when the broker does not answer or has no such topic."""
+        self._consumer = Consumer({
+            "bootstrap.servers": bootstrap,
+            "group.id": f"segue-watch-{uuid.uuid4()}",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "fetch.queue.backoff.ms": 5,
+            "logger": None,
+        })  # fmt: skip
+        try:
+            start = OFFSET_BEGINNING if from_beginning else OFFSET_END
+            self._consumer.assign([TopicPartition(topic, p, start) for p in self._partitions(bootstrap, topic)])
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def read(self, timeout_s: float) -> list[dict[str, Any]]:
+        """The next changes, field names of `segue.SegmentChange`, times in ms; empty when none came in time."""
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        # consume() waits its whole timeout for the full number: poll first, then take what is there
+        messages = [first, *self._consumer.consume(MESSAGES_AT_ONCE, 0)]
+        return [decode_change(value) for message in messages if (value := _value(message)) is not None]
+
+    def close(self) -> None:
+        """Lets go of the broker."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _partitions(self, bootstrap: str, topic: str) -> list[int]:
+        try:
+            found = self._consumer.list_topics(topic, timeout=METADATA_WITHIN_S).topics[topic]
+        except KafkaException as error:
+            raise Unreachable(
+                f"No Kafka answers at {bootstrap} ({error.args[0].str()}).", "Check the address, or run `segue up`."
+            ) from error
+        if found.error is not None or not found.partitions:
+            raise Unreachable(f"{bootstrap} has no topic {topic!r}.", "A worker creates it: `segue run`.")
+        return sorted(found.partitions)
+
+
+def _value(message: Message) -> bytes | None:
+    error = message.error()
+    if error is None:
+        return message.value()  # type: ignore[no-any-return]
+    if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+        return None  # librdkafka comes back by itself
+    raise Unreachable(f"Reading the changes failed: {error.str()}.", "See the broker's log.")

@@ -1,0 +1,122 @@
+"""The topics an app lives by: their names, how they are made, and the check that their partitions match.
+
+All inputs and all topics of the app have the same number of partitions, so that partition i of each holds the same
+persons (the producers' partitioner is murmur2 of the key). Anything else would split persons over workers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+import segue_schemas
+from segue.catalog import Catalog
+from segue.errors import ConfigError, Unreachable
+from segue_agents.settings import Settings
+from segue_agents.transport.clients import common_config
+
+ANSWER_WITHIN_S: Final = 10.0
+_DAY_MS: Final = 86_400_000
+_log = structlog.get_logger(__name__)
+
+
+def state_topic(app_id: str) -> str:
+    """The changelog: each person's state as of the last commit."""
+    return f"segue-{app_id}-state"
+
+
+def clock_topic(app_id: str) -> str:
+    """The ticks."""
+    return f"segue-{app_id}-clock"
+
+
+def dead_letters_topic(app_id: str) -> str:
+    """Records that took no part, as they were."""
+    return f"segue-{app_id}-dead-letters"
+
+
+def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
+    """Name -> configuration of every topic the app writes."""
+    return {
+        settings.output_topic: {"cleanup.policy": "delete", "retention.ms": str(14 * _DAY_MS)},
+        state_topic(settings.app_id): {"cleanup.policy": "compact"},
+        clock_topic(settings.app_id): {"cleanup.policy": "delete", "retention.ms": str(_DAY_MS // 24)},
+        dead_letters_topic(settings.app_id): {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
+    }
+
+
+def input_topics(settings: Settings) -> tuple[str, ...]:
+    """The topics of all sources, in the catalog's order."""
+    return tuple(s.topic for s in Catalog.from_declarations(segue_schemas.load_declarations(settings.sources)).sources)
+
+
+def create_topics(settings: Settings, partitions: int) -> None:
+    """Creates what is missing of inputs, output and internal topics; those that exist stay as they are.
+
+    Raises Unreachable.
+    """
+    admin = AdminClient({**common_config(settings), "logger": None})
+    configs = {**{t: {} for t in input_topics(settings)}, **topic_configs(settings)}
+    missing = [t for t in configs if t not in _partition_counts(settings, admin)]
+    if not missing:
+        return
+    made = admin.create_topics(
+        [NewTopic(t, num_partitions=partitions, replication_factor=-1, config=configs[t]) for t in missing],
+        operation_timeout=ANSWER_WITHIN_S,
+    )
+    for topic, future in made.items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise Unreachable(
+                    f"The topic {topic} could not be created: {error.args[0].str()}.",
+                    "Create it, or give the app the right to.",
+                ) from error
+        _log.info("topic_created", topic=topic, partitions=partitions)
+
+
+def ready_topics(settings: Settings) -> int:
+    """Creates what is missing if it may, checks that all topics have one number of partitions, and returns it.
+
+    Raises ConfigError for unequal numbers or, without `create_topics`, absent topics; Unreachable.
+    """
+    admin = AdminClient({**common_config(settings), "logger": None})
+    counts = _partition_counts(settings, admin)
+    inputs = input_topics(settings)
+    needed = (*inputs, *topic_configs(settings))
+    if settings.create_topics:
+        known = [counts[t] for t in inputs if t in counts] or [counts[t] for t in needed if t in counts]
+        create_topics(settings, known[0] if known else settings.partitions)
+        counts = _partition_counts(settings, admin)
+    absent = [t for t in needed if t not in counts]
+    if absent:
+        raise ConfigError(f"Kafka has no topic {', '.join(absent)}.", "Create them, or set create_topics.")
+    return same_count({t: counts[t] for t in needed})
+
+
+def same_count(counts: dict[str, int]) -> int:
+    """The number of partitions that all topics share. Raises ConfigError that names two topics that differ."""
+    first = next(iter(counts))
+    for topic, count in counts.items():
+        if count != counts[first]:
+            raise ConfigError(
+                f"{first} has {counts[first]} partitions and {topic} has {count}.",
+                "All inputs and all topics of the app need the same number, or a person's records are in two places: "
+                "recreate the topic that is wrong.",
+            )
+    return counts[first]
+
+
+def _partition_counts(settings: Settings, admin: Any) -> dict[str, int]:
+    try:
+        found = admin.list_topics(timeout=ANSWER_WITHIN_S).topics
+    except KafkaException as error:
+        raise Unreachable(
+            f"No Kafka answers at {settings.bootstrap} ({error.args[0].str()}).",
+            "Check the address, or start one with `segue up`.",
+        ) from error
+    return {name: len(topic.partitions) for name, topic in found.items() if topic.error is None}

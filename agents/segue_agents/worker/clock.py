@@ -1,0 +1,84 @@
+"""Time as input: a tick a second on the clock topic for each partition owned.
+
+A tick's value is the time, ms since the epoch, as 8 big-endian bytes; it has no key. Ticks are read back like any
+other record and committed with them, so that a replay sees the time that was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import mode
+import structlog
+from confluent_kafka import KafkaException, Producer
+
+from segue_agents.settings import Settings
+from segue_agents.topics import clock_topic
+from segue_agents.transport.clients import clock_config
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Equal to the wall's clock at `origin_ms`, and `speed` times as fast from there."""
+
+    speed: float
+    origin_ms: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Clock:
+        """A clock that starts now, unless the settings say otherwise."""
+        origin = settings.clock_origin_ms
+        return cls(settings.clock_speed, wall_ms() if origin is None else origin)
+
+    def now_ms(self) -> int:
+        """What it shows."""
+        wall = wall_ms()
+        return wall if self.speed == 1.0 else self.origin_ms + round((wall - self.origin_ms) * self.speed)
+
+
+def wall_ms() -> int:
+    """The wall's clock."""
+    return time.time_ns() // 1_000_000
+
+
+def encode_tick(time_ms: int) -> bytes:
+    """The value of a tick."""
+    return time_ms.to_bytes(8, "big", signed=True)
+
+
+def decode_tick(value: bytes | None) -> int | None:
+    """The time of a tick; None for a record that is none."""
+    return int.from_bytes(value, "big", signed=True) if value is not None and len(value) == 8 else None
+
+
+class Ticker(mode.Service):  # type: ignore[misc]
+    """Writes the ticks."""
+
+    def __init__(self, settings: Settings, clock: Clock, owned: Callable[[], Iterable[int]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._topic = clock_topic(settings.app_id)
+        self._interval_s = settings.clock_interval_ms / 1000
+        self._clock = clock
+        self._owned = owned
+        self._producer = Producer(clock_config(settings))
+
+    @mode.Service.task  # type: ignore[untyped-decorator]
+    async def _tick(self) -> None:
+        while not self.should_stop:
+            self.tick(self._owned())
+            await self.sleep(self._interval_s)
+
+    def tick(self, partitions: Iterable[int]) -> None:
+        """Now, for these partitions. A tick that cannot be written is left out: the next one says more."""
+        value = encode_tick(self._clock.now_ms())
+        for partition in partitions:
+            try:
+                self._producer.produce(self._topic, value, partition=partition)
+            except (BufferError, KafkaException) as error:
+                _log.warning("tick_not_written", partition=partition, error=str(error))
+        self._producer.poll(0)

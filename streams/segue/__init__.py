@@ -1,0 +1,1 @@
+"""Segue, the pure part: events and ticks in, state and changes out."""

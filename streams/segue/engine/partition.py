@@ -1,0 +1,217 @@
+"""One partition's persons: their states, the wheel of their timers, and the step over a batch.
+
+The mental model is the whole of it: a dict of persons and a wheel of timers, fed by a log. A batch goes in,
+changes come out; nothing here reads a clock or a disk. The shell looks up what `missing` names before a step,
+and stores what `encode` gives after it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from segue.engine.compile import Program
+from segue.engine.late import LateEvents
+from segue.limits import WHEEL_SHIFT
+from segue.plan.layout import BITS, BUCKET, DUE, JUMPS, LOG
+from segue.records import NEVER, Batch, Change, Step
+
+_NO_BUCKET = NEVER >> WHEEL_SHIFT
+_encode = msgspec.msgpack.Encoder().encode
+_DECODER = msgspec.msgpack.Decoder(type=list)
+_LOG_SETTLES_AT = 16
+"""a log this long is settled at the next commit: replaying a few events now and then beats storing them all"""
+
+State = list[Any]
+
+
+class PartitionState:
+    """The persons of one partition index."""
+
+    def __init__(self, program: Program, partition: int) -> None:
+        self.partition = partition
+        self.engine_time_ms = 0
+        self.states: dict[bytes, State] = {}
+        self.log_overflows = 0
+        self._program = program
+        self._late = LateEvents(program)
+        self._wheel: dict[int, dict[bytes, None]] = {}
+        self._buckets: list[int] = []
+        self._timers_fired = 0
+
+    # --- what the shell brings
+
+    def resume(self, engine_time_ms: int) -> None:
+        """Go on from a checkpoint's engine time."""
+        self.engine_time_ms = engine_time_ms
+
+    def restore(self, person: bytes, encoded: bytes) -> None:
+        """At start: note the timer of a stored state, and nothing else of it."""
+        due = int.from_bytes(encoded[:8], "big")
+        if due < NEVER:
+            self._schedule(person, due >> WHEEL_SHIFT)
+
+    def missing(self, batch: Batch) -> list[bytes]:
+        """Persons whose states the step will need and memory lacks, each once."""
+        states = self.states
+        wanted = dict.fromkeys(p for p in batch.person if p not in states)
+        now = batch.engine_time_ms >> WHEEL_SHIFT
+        for bucket in self._buckets_until(now):
+            wanted.update((p, None) for p in self._wheel[bucket] if p not in states)
+        return list(wanted)
+
+    def load(self, person: bytes, encoded: bytes | None) -> None:
+        """A state looked up; None: there is none, the person is new."""
+        if encoded is None:
+            return
+        due = int.from_bytes(encoded[:8], "big")
+        bits, *rest = _DECODER.decode(encoded[8:])
+        self.states[person] = [due, bits, due >> WHEEL_SHIFT, *rest]
+        if due < NEVER:
+            self._schedule(person, due >> WHEEL_SHIFT)
+
+    # --- the step
+
+    def step(self, batch: Batch) -> Step:
+        """Apply the batch's rows in order, then fire what its end has made due."""
+        changes: list[Any] = []
+        touched: set[bytes] = set(batch.person)
+        self._timers_fired = 0
+        start = 0
+        for i, moment in zip(batch.late, batch.moment, strict=True):
+            self._run(batch, start, i, changes)
+            self._fold_in(batch, i, moment, changes)
+            start = i + 1
+        self._run(batch, start, len(batch.kind), changes)
+        self.engine_time_ms = max(self.engine_time_ms, batch.engine_time_ms)
+        self._sweep(touched, changes)
+        return Step(
+            changes=self._finish(batch, changes),
+            touched=touched,
+            applied=len(batch.kind) - len(batch.late),
+            late=len(batch.late),
+            timers_fired=self._timers_fired,
+        )
+
+    def _run(self, batch: Batch, start: int, stop: int, changes: list[Any]) -> None:
+        if start == stop:
+            return
+        columns: list[Any] = [batch.kind, batch.person, batch.time_ms, range(len(batch.kind)), *self._slots(batch)]
+        rows: Iterable[tuple[Any, ...]]
+        if start == 0 and stop == len(batch.kind):
+            rows = zip(*columns, strict=True)
+        else:
+            rows = zip(*(c[start:stop] for c in columns), strict=True)
+        self._program.run(rows, self.states, self._program.blank, self._arm, changes)
+
+    def _slots(self, batch: Batch) -> list[list[Any]]:
+        short = self._program.plan.n_columns - len(batch.slots)
+        return batch.slots if short == 0 else batch.slots + [[None] * len(batch.kind)] * short
+
+    def _fold_in(self, batch: Batch, i: int, moment: int, changes: list[Any]) -> None:
+        person = batch.person[i]
+        state = self.states.get(person)
+        if state is None:
+            state = self.states[person] = self._program.blank()
+        if state[DUE] <= moment:
+            self._program.advance(state, person, moment, self._arm, changes)
+        values = [column[i] for column in self._slots(batch)]
+        self._late.fold_in(state, person, batch.kind[i], batch.time_ms[i], values, moment, i, self._arm, changes)
+
+    def _sweep(self, touched: set[bytes], changes: list[Any]) -> None:
+        """Fire what is due by engine time. A popped entry whose person is scheduled later is stale, and dropped."""
+        now = self.engine_time_ms
+        for bucket in self._buckets_until(now >> WHEEL_SHIFT):
+            persons = self._wheel[bucket]
+            self._wheel[bucket] = {}
+            for person in persons:
+                state = self.states[person]
+                if state[BUCKET] > bucket:
+                    continue
+                state[BUCKET] = _NO_BUCKET
+                if state[DUE] <= now:
+                    self._timers_fired += 1
+                    touched.add(person)
+                    self._program.advance(state, person, now, self._arm, changes)
+                else:
+                    self._arm(state, person, state[DUE])
+        while self._buckets and not self._wheel[self._buckets[0]]:
+            del self._wheel[heapq.heappop(self._buckets)]
+
+    def _buckets_until(self, last: int) -> list[int]:
+        """Buckets up to `last`, in order. Few: those the sweep has passed are gone."""
+        passed = []
+        while self._buckets and self._buckets[0] <= last:
+            passed.append(heapq.heappop(self._buckets))
+        for bucket in passed:
+            heapq.heappush(self._buckets, bucket)
+        return passed
+
+    def _arm(self, state: State, person: bytes, due: int) -> None:
+        state[DUE] = due
+        bucket = due >> WHEEL_SHIFT
+        if bucket < state[BUCKET]:
+            state[BUCKET] = bucket
+            self._schedule(person, bucket)
+
+    def _schedule(self, person: bytes, bucket: int) -> None:
+        entries = self._wheel.get(bucket)
+        if entries is None:
+            self._wheel[bucket] = {person: None}
+            heapq.heappush(self._buckets, bucket)
+        else:
+            entries[person] = None
+
+    def _finish(self, batch: Batch, changes: list[Any]) -> list[Change]:
+        """Rows become the events they were: (source, offset)."""
+        return [
+            Change(
+                p,
+                segment,
+                entered,
+                at,
+                cause,
+                None if r is None else (batch.source[r], batch.offset[r]),
+                sequence,
+                revokes,
+                expires,
+                features,
+            )
+            for p, segment, entered, at, cause, r, sequence, revokes, expires, features in changes
+        ]
+
+    # --- what the shell takes away
+
+    def encode(self, person: bytes) -> bytes:
+        """The state as stored and as on the changelog: 8 bytes of the next timer, then MessagePack."""
+        state = self.states[person]
+        if len(state[LOG]) > _LOG_SETTLES_AT:
+            self.log_overflows += self._late.settle(state, self.engine_time_ms - self._program.plan.lateness_ms)
+        return state[DUE].to_bytes(8, "big") + _encode([state[BITS], *state[JUMPS:]])  # type: ignore[no-any-return]
+
+    def evict(self, max_persons: int, recent: Iterable[bytes] = ()) -> None:
+        """Keep at most `max_persons` states in memory, those longest unused leave first.
+
+        Use is counted per commit: `recent` are the persons touched since the last call. Whoever leaves must
+        have been stored.
+        """
+        states = self.states
+        for person in recent:
+            states[person] = states.pop(person)
+        over = len(states) - max_persons
+        if over > 0:
+            for person in [p for p, _ in zip(states, range(over), strict=False)]:
+                del states[person]
+
+    @property
+    def timers_pending(self) -> int:
+        """Entries of the wheel; a person has one, and now and then a stale one."""
+        return sum(map(len, self._wheel.values()))
+
+    def members(self, segment: int) -> list[bytes]:
+        """Persons in memory who are in the segment now."""
+        bit = self._program.plan.segment_bit(segment)
+        return [p for p, s in self.states.items() if s[BITS] & bit]

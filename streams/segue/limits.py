@@ -1,0 +1,30 @@
+"""Every bound has a name here, with its unit and its reason. Docs list them from this file."""
+
+from __future__ import annotations
+
+from typing import Final
+
+RULE_FILE_BYTES: Final = 64 * 1024
+"""a rule file; beyond it is generated text that belongs elsewhere"""
+RULE_DEPTH: Final = 16
+"""nesting of one condition; keeps every recursive pass far from Python's limit"""
+RULE_NODES: Final = 500
+"""nodes of one condition"""
+SEGMENTS: Final = 10_000
+"""segments of one rule set"""
+DURATION_MS: Final = 5 * 366 * 86_400_000
+"""the longest window"""
+COUNT: Final = 1_000
+"""the largest n of `count(...) op n`: a person keeps that many times"""
+FEATURE_VALUES: Final = 1_000
+"""the largest n of `keep: last n`"""
+LOG_EVENTS: Final = 2_000
+"""events a person keeps to fold late ones in; beyond it the oldest are settled before their lateness is over"""
+WHEEL_SHIFT: Final = 14
+"""timers are kept in buckets of 2**14 ms (16 s): measured 0.17 us a pop against 1.36 us for a heap"""
+STRING_BYTES: Final = 32 * 1024
+"""a string field of an event"""
+EVENT_BYTES: Final = 256 * 1024
+"""an event; a larger one goes to the dead letters as too_large"""
+MAX_FUTURE_MS: Final = 5 * 60_000
+"""how far an event may be ahead of the clock"""

@@ -1,0 +1,152 @@
+"""Histories into the engine: columns from events, batches cut anywhere, states saved and loaded on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from tests.streams.engine.oracle import Event
+
+from segue.catalog import Catalog
+from segue.engine import Engine, Merger
+from segue.plan import Plan, compile_plan
+from segue.records import Change, Columns
+from segue.rules import tree as t
+
+SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
+T0 = 1_790_000_000_000
+
+
+def record(name: str, events: Sequence[str]) -> dict[str, object]:
+    return {
+        "type": "record",
+        "name": name,
+        "fields": [
+            {"name": "id", "type": "string"},
+            {"name": "user", "type": "string"},
+            {"name": "at", "type": "long"},
+            {"name": "event", "type": {"type": "enum", "name": name + "Event", "symbols": list(events)}},
+            {"name": "item", "type": ["null", "string"]},
+            {"name": "price", "type": ["null", "double"]},
+        ],
+    }
+
+
+CATALOG = Catalog.from_declarations(
+    [
+        {
+            "source": "site",
+            "topic": "site",
+            "schema": record("Site", ["view", "add", "remove", "buy", "idle"]),
+            "person": "user",
+            "event": "event",
+            "time": "at",
+            "id": "id",
+            "order": 1,
+            "lateness": "24 hours",
+        },
+        {
+            "source": "email",
+            "topic": "email",
+            "schema": record("Email", ["open", "click", "view"]),
+            "person": "user",
+            "event": "event",
+            "time": "at",
+            "id": "id",
+            "order": 2,
+            "lateness": "24 hours",
+        },
+    ]
+)
+
+
+def columns(plan: Plan, source: int, rows: Sequence[tuple[bytes, Event]], arrival_ms: int | None = None) -> Columns:
+    """Rows of one source as the decoder would give them."""
+    inputs = plan.inputs[source]
+    kind = [inputs.kinds.get(e.name, -1) for _, e in rows]
+    read = [(p, e) for (p, e), k in zip(rows, kind, strict=True) if k >= 0]
+    time = np.array([e.time for _, e in rows], np.int64)
+    return Columns(
+        time_ms=time,
+        kind=np.array(kind, np.int32),
+        offset=np.array([e.offset for _, e in rows], np.int64),
+        arrival_ms=time.copy() if arrival_ms is None else np.full(len(rows), arrival_ms, np.int64),
+        person=[p for p, _ in read],
+        fields=[[dict(e.fields).get(f.name) for _, e in read] for f in inputs.fields],
+        records=[e.offset for _, e in rows],
+        next_offset=rows[-1][1].offset + 1 if rows else 0,
+    )
+
+
+class Run:
+    """One partition of an engine over a history that arrives in pieces."""
+
+    def __init__(self, rules: t.RuleSet) -> None:
+        self.plan = compile_plan(rules, CATALOG)
+        self.engine = Engine(self.plan)
+        self.state = self.engine.partition(0)
+        self.merger = Merger(CATALOG, 0)
+        self.changes: list[Change] = []
+        self.rejected: list[tuple[int, int, str]] = []
+        self.store: dict[bytes, bytes] = {}
+
+    def feed(
+        self,
+        rows: Sequence[tuple[bytes, Event]],
+        chunk: int = 1 << 30,
+        max_rows: int = 1 << 30,
+        reload: bool = False,
+        merged: bool = True,
+    ) -> None:
+        """Rows in order of arrival. `merged`: all are read before any is stepped over; else piece by piece."""
+        sources = [[r for r in rows if r[1].order == s.order] for s in CATALOG.sources]
+        if merged:
+            for i, mine in enumerate(sources):
+                for j in range(0, len(mine), chunk):
+                    self.merger.feed(i, columns(self.plan, i, mine[j : j + chunk]))
+                self.merger.at_end(i)
+            self.drain(max_rows, reload)
+            return
+        for j in range(0, len(rows), chunk):
+            piece = rows[j : j + chunk]
+            for i, s in enumerate(CATALOG.sources):
+                mine = [r for r in piece if r[1].order == s.order]
+                if mine:
+                    self.merger.feed(i, columns(self.plan, i, mine))
+                self.merger.at_end(i)
+            self.drain(max_rows, reload)
+
+    def drain(self, max_rows: int = 1 << 30, reload: bool = False) -> None:
+        while (batch := self.merger.take(max_rows)) is not None:
+            for person in self.state.missing(batch):
+                self.state.load(person, self.store.get(person))
+            step = self.state.step(batch)
+            self.changes += step.changes
+            self.rejected += [(r.source, r.offset, r.reason) for r in batch.rejected]
+            self.store |= {p: self.state.encode(p) for p in step.touched}
+            if reload:
+                self.restart()
+
+    def restart(self) -> None:
+        """Everything in memory is lost; the store and the checkpoint remain."""
+        was, self.state = self.state, self.engine.partition(0)
+        self.state.resume(was.engine_time_ms)
+        for person, encoded in self.store.items():
+            self.state.restore(person, encoded)
+
+    def let_time_pass(self, until: int) -> None:
+        """A tick at `until`."""
+        self.merger.tick(until, 0)
+        for i in range(len(CATALOG.sources)):
+            self.merger.at_end(i)
+        self.drain()
+
+    def members(self) -> dict[str, list[bytes]]:
+        for person, encoded in self.store.items():
+            if person not in self.state.states:
+                self.state.load(person, encoded)
+        return {s.name: sorted(self.state.members(i)) for i, s in enumerate(self.plan.segments)}
+
+    def of(self, person: bytes) -> list[tuple[str, bool, int]]:
+        """A person's changes as (segment, entered, at)."""
+        return [(self.plan.segments[c.segment].name, c.entered, c.at_ms) for c in self.changes if c.person == person]

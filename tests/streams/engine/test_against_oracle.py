@@ -1,0 +1,120 @@
+"""The engine and a naive oracle that re-reads the whole history agree, whatever the rules, cuts and order."""
+
+from __future__ import annotations
+
+import os
+import random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.streams.engine.driving import HOUR, T0, Run
+from tests.streams.engine.oracle import Event, Oracle
+from tests.streams.engine.strategies import PERSONS, histories, rule_sets
+
+from segue.rules import tree as t
+
+EXAMPLES = int(os.environ.get("SEGUE_EXAMPLES", "400"))
+law = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+
+History = list[tuple[bytes, Event]]
+
+
+def expected(rules: t.RuleSet, history: History, person: bytes, until: int) -> list[tuple[str, bool, int]]:
+    return Oracle(rules).changes([e for p, e in history if p == person], until)
+
+
+def end_of(history: History) -> int:
+    return max((e.time for _, e in history), default=T0) + 7 * HOUR
+
+
+@law
+@given(rule_sets(), histories())
+def test_changes_equal_the_oracles(rules: t.RuleSet, history: History) -> None:
+    """Every change and its time, in order, for each person."""
+    run, end = Run(rules), end_of(history)
+    run.feed(history)
+    run.let_time_pass(end)
+    for person in PERSONS:
+        assert run.of(person) == expected(rules, history, person, end)
+
+
+@law
+@given(rule_sets(), histories(), st.integers(1, 5), st.integers(1, 4))
+def test_cuts_and_restarts_change_nothing(rules: t.RuleSet, history: History, chunk: int, max_rows: int) -> None:
+    """Batches cut anywhere, the state saved and loaded between every two of them: the same changes."""
+    whole, pieces, end = Run(rules), Run(rules), end_of(history)
+    whole.feed(history)
+    pieces.feed(history, chunk, max_rows, reload=True)
+    for run in (whole, pieces):
+        run.let_time_pass(end)
+    for person in PERSONS:
+        assert [c for c in pieces.changes if c.person == person] == [c for c in whole.changes if c.person == person]
+
+
+@law
+@given(rule_sets(), histories(), st.randoms(use_true_random=False), st.integers(1, 4), st.booleans())
+def test_order_of_arrival_changes_no_membership(
+    rules: t.RuleSet, history: History, chance: random.Random, chunk: int, reload: bool
+) -> None:
+    """Shuffled within the lateness, the memberships in the end are those of the history."""
+    arrival = sorted(history, key=lambda row: row[1].time + chance.choice([0, 0, HOUR, 5 * HOUR]))
+    offsets = {1: 0, 2: 0}
+    renumbered: History = []
+    for person, e in arrival:  # the place at equal times is the offset, which is the order of arrival
+        renumbered.append((person, Event(e.time, e.order, offsets[e.order], e.name, e.fields)))
+        offsets[e.order] += 1
+    run, end = Run(rules), end_of(history)
+    run.feed(renumbered, chunk, reload=reload, merged=False)
+    run.let_time_pass(end)
+    for person in PERSONS:
+        members = {name for name, entered, _ in _last(expected(rules, renumbered, person, end)) if entered}
+        assert {s for s, who in run.members().items() if person in who} == members
+
+
+def _last(changes: list[tuple[str, bool, int]]) -> list[tuple[str, bool, int]]:
+    return list({c[0]: c for c in changes}.values())
+
+
+@law
+@given(rule_sets(), histories())
+def test_expiry_is_the_next_jump_by_time_alone(rules: t.RuleSet, history: History) -> None:
+    """`expires_at` of a person's last change of a segment is when it flips if nothing more happens."""
+    run, end = Run(rules), end_of(history)
+    run.feed(history)
+    told = {(c.person, c.segment): c for c in run.changes}
+    last_event = {p: max((e.time for q, e in history if q == p), default=0) for p in PERSONS}
+    seen = len(run.changes)
+    run.let_time_pass(end + 30 * HOUR)
+    for (person, segment), change in told.items():
+        if change.at_ms >= last_event[person]:
+            later = [c.at_ms for c in run.changes[seen:] if (c.person, c.segment) == (person, segment)]
+            assert change.expires_at_ms == (later[0] if later else change.expires_at_ms)
+            assert later or change.expires_at_ms is None or change.expires_at_ms > end + 30 * HOUR
+
+
+@law
+@given(rule_sets(), histories())
+def test_attached_features_equal_the_oracles(rules: t.RuleSet, history: History) -> None:
+    """What a timer's change carries of recent views and the cart is what the history up to then says."""
+    run, end = Run(rules), end_of(history)
+    run.feed(history)
+    run.let_time_pass(end)
+    oracle = Oracle(rules)
+    for change in run.changes:
+        if change.cause == "timer" and change.features:
+            mine = [e for p, e in history if p == change.person and e.time < change.at_ms]
+            for name, values in change.features.items():
+                assert values == oracle.feature(name, mine, change.at_ms)
+
+
+@law
+@given(rule_sets(), histories())
+def test_sequences_count_and_alternate(rules: t.RuleSet, history: History) -> None:
+    """1, 2, 3 ... per person and segment, entered and exited in turn."""
+    run = Run(rules)
+    run.feed(history, 2, 2, merged=False)
+    run.let_time_pass(end_of(history))
+    for key in {(c.person, c.segment) for c in run.changes}:
+        mine = [c for c in run.changes if (c.person, c.segment) == key]
+        assert [c.sequence for c in mine] == list(range(1, len(mine) + 1))
+        assert [c.entered for c in mine] == [i % 2 == 0 for i in range(len(mine))]

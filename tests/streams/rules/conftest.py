@@ -1,0 +1,43 @@
+"""A small shop to write rules against: two sources, a handful of events and fields of every type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from segue.catalog import Catalog
+
+
+def _nullable(avro_type: Any) -> dict[str, Any]:
+    return {"type": ["null", avro_type], "default": None}
+
+
+_PROPERTIES = {
+    "product_id": "string", "category": "string", "price": "double", "quantity": "int", "gift": "boolean",
+    "images": {"type": "array", "items": "string"},
+}
+_TRACK = {
+    "source": "track", "topic": "track", "order": 1, "person": "user_id", "event": "event", "time": "time",
+    "properties": "properties",
+    "events": ["Product Viewed", "Product Added", "Product Removed", "Order Completed", "Count"],
+    "schema": {"type": "record", "name": "shop.Track", "fields": [
+        {"name": "user_id", "type": "string"}, {"name": "event", "type": "string"}, {"name": "time", "type": "long"},
+        {"name": "properties", "type": {"type": "record", "name": "Properties", "fields": [
+            {"name": n, **_nullable(t)} for n, t in _PROPERTIES.items()]}},
+    ]},
+}
+_MAIL = {
+    "source": "mail", "topic": "mail", "order": 2, "person": "person", "event": "event", "time": "time",
+    "events": ["Email Opened", "Email Clicked"],
+    "schema": {"type": "record", "name": "shop.Mail", "fields": [
+        {"name": "person", "type": "string"}, {"name": "event", "type": "string"}, {"name": "time", "type": "long"},
+        {"name": "campaign_id", "type": "string"}, {"name": "quantity", "type": "string"},
+    ]},
+}
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    """The shop."""
+    return Catalog.from_declarations([_TRACK, _MAIL])
