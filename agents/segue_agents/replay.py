@@ -47,7 +47,7 @@ def open_lines(path: Path) -> Iterator[Iterable[bytes]]:
             yield opened
             return
         try:
-            yield io.BufferedReader(gzip.GzipFile(fileobj=opened))  # type: ignore[arg-type]
+            yield io.BufferedReader(gzip.GzipFile(fileobj=opened))
         except (gzip.BadGzipFile, EOFError) as error:
             raise ConfigError(f"{path} is no whole gzip file: {error}.", "Fetch it again.") from error
 

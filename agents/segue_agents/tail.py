@@ -6,7 +6,7 @@ import uuid
 from types import TracebackType
 from typing import Any, Final, Self
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, Message, TopicPartition
 
 from segue.errors import Unreachable
 from segue_agents.codecs.changes import decode_change
@@ -16,7 +16,7 @@ METADATA_WITHIN_S: Final = 10.0
 
 
 class ChangeTail:
-    """The changes of a topic, all partitions, committed ones only. Within a partition in order; across them as they come.
+    """The committed changes of a topic: within a partition in order, across partitions as they come.
 
     It joins no group and commits nothing, so watching disturbs nobody.
     """
@@ -30,7 +30,7 @@ class ChangeTail:
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
             "fetch.queue.backoff.ms": 5,
-            "logger": None,
+            "log_level": 0,  # what goes wrong is raised, in our words
         })  # fmt: skip
         try:
             start = OFFSET_BEGINNING if from_beginning else OFFSET_END
@@ -75,7 +75,7 @@ class ChangeTail:
 def _value(message: Message) -> bytes | None:
     error = message.error()
     if error is None:
-        return message.value()  # type: ignore[no-any-return]
-    if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
-        return None  # librdkafka comes back by itself
+        return message.value()
+    if error.retriable() or error.code() < 0:
+        return None  # of the connection, not of the topic: librdkafka comes back by itself
     raise Unreachable(f"Reading the changes failed: {error.str()}.", "See the broker's log.")

@@ -58,8 +58,8 @@ def create_topics(settings: Settings, partitions: int) -> None:
 
     Raises Unreachable.
     """
-    admin = AdminClient({**common_config(settings), "logger": None})
-    configs = {**{t: {} for t in input_topics(settings)}, **topic_configs(settings)}
+    admin = AdminClient(common_config(settings))
+    configs: dict[str, dict[str, str]] = {**{t: {} for t in input_topics(settings)}, **topic_configs(settings)}
     missing = [t for t in configs if t not in _partition_counts(settings, admin)]
     if not missing:
         return
@@ -67,6 +67,7 @@ def create_topics(settings: Settings, partitions: int) -> None:
         [NewTopic(t, num_partitions=partitions, replication_factor=-1, config=configs[t]) for t in missing],
         operation_timeout=ANSWER_WITHIN_S,
     )
+    _log.info("topics_created", topics=missing, partitions=partitions)
     for topic, future in made.items():
         try:
             future.result()
@@ -76,7 +77,6 @@ def create_topics(settings: Settings, partitions: int) -> None:
                     f"The topic {topic} could not be created: {error.args[0].str()}.",
                     "Create it, or give the app the right to.",
                 ) from error
-        _log.info("topic_created", topic=topic, partitions=partitions)
 
 
 def ready_topics(settings: Settings) -> int:
@@ -84,7 +84,7 @@ def ready_topics(settings: Settings) -> int:
 
     Raises ConfigError for unequal numbers or, without `create_topics`, absent topics; Unreachable.
     """
-    admin = AdminClient({**common_config(settings), "logger": None})
+    admin = AdminClient(common_config(settings))
     counts = _partition_counts(settings, admin)
     inputs = input_topics(settings)
     needed = (*inputs, *topic_configs(settings))

@@ -1,4 +1,4 @@
-"""`python -m segue_agents.cli`: the same command where no script is installed, and what the demo starts its worker by."""
+"""`python -m segue_agents.cli`: the command where no script is installed; the demo starts its worker by it."""
 
 from segue_agents.cli import main
 

@@ -7,11 +7,16 @@ import json
 import sys
 import time
 import uuid
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
+from segue.catalog import Catalog, snake_case
+from segue.errors import ConfigError
 from segue_agents.cli.places import BrokerOption, SourcesOption, find_broker, parse_time_ms
+
+CALLS: Final = ("page", "identify", "alias")
+"""events that are Segment calls of their own, not tracks"""
 
 
 def send(
@@ -27,18 +32,33 @@ def send(
     from segue_agents.publish import EventPublisher
     from segue_agents.rule_files import load_catalog
 
+    catalog = load_catalog(sources)
+    event = declared_name(catalog, event)
     record: dict[str, Any] = {
-        "type": "page" if event == "page" else "track",
+        "type": event if event in CALLS else "track",
         "event": event,
         "userId": person,
         "messageId": message_id or str(uuid.uuid4()),
         "timestamp": time.time_ns() // 1_000_000 if at is None else parse_time_ms(at),
         "properties": dict(parse_property(text) for text in properties or []),
     }
-    publisher = EventPublisher(find_broker(broker), load_catalog(sources), sources)
+    publisher = EventPublisher(find_broker(broker), catalog, sources)
     with contextlib.closing(publisher):
         topic, partition, offset = publisher.publish_and_wait(record)
     typer.echo(f"{topic} {partition} {offset}")
+
+
+def declared_name(catalog: Catalog, event: str) -> str:
+    """The event as its contract writes it, from either spelling. Raises ConfigError for one that no contract names."""
+    declared = [pair for source in catalog.sources for pair in source.events.items()]
+    names = {written: raw for raw, snake in declared for written in (raw, snake)}
+    if event in names:
+        return names[event]
+    near = catalog.suggest(snake_case(event))
+    raise ConfigError(
+        f"No contract names the event {event!r}.",
+        f"Did you mean {names[near]!r}?" if near else f"Events: {', '.join(sorted(set(names.values())))}.",
+    )
 
 
 def parse_property(text: str) -> tuple[str, Any]:

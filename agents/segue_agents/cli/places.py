@@ -16,7 +16,7 @@ BrokerOption = Annotated[
     typer.Option("--broker", metavar="HOST:PORT", help="Kafka's address; default: what `segue up` runs."),
 ]
 BrokerDirOption = Annotated[
-    Path | None, typer.Option("--data-dir", help="Where the broker keeps its data; default ~/.local/share/segue/broker.")
+    Path | None, typer.Option("--data-dir", help="Where it keeps its data; default ~/.local/share/segue/broker.")
 ]
 RulesOption = Annotated[Path, typer.Option("--rules", help="A rule file, or a folder of them.")]
 SourcesOption = Annotated[

@@ -51,7 +51,7 @@ def replay(
     file: Annotated[Path, typer.Argument(help="JSON lines in the Segment shape; .gz too; - is stdin.")],
     rules: RulesOption,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Let time pass until then.")] = None,
-    members: Annotated[str | None, typer.Option(metavar="TIME", help="Print the memberships as of then instead.")] = None,
+    members: Annotated[str | None, typer.Option(metavar="TIME", help="Print who is in then instead.")] = None,
     sources: SourcesOption = None,
 ) -> None:
     """Run the engine over a file, without a broker; changes to stdout, one JSON object a line."""

@@ -1,0 +1,1 @@
+"""Bytes to events and changes to bytes."""

@@ -50,6 +50,8 @@ class ColumnDecoder:
         self.source_index = source_index
         self.source = source
         self.inputs = inputs
+        self.decoded_alone = 0
+        """records so far that columns could not take and that were decoded one by one, good ones only"""
         self._names = Names(inputs.kinds)
         self._symbols: list[str] = []
         wanted: dict[Path, int] = {(source.time,): _TIME, (source.event,): _EVENT}
@@ -92,6 +94,7 @@ class ColumnDecoder:
         frame = Frame(values, self._pad)
         columns = [Column(n, default) for default in self._defaults]
         apart = self._read(frame, columns, values)
+        self.decoded_alone += len(apart)
         text = frame.check_text(apart)
         keys: list[Any] = [m.key() for m in messages]
         _check_keys(keys, frame)
@@ -101,7 +104,7 @@ class ColumnDecoder:
             kind[list(frame.rejected)] = IRRELEVANT
         relevant = np.flatnonzero(kind >= 0)
         fields = [columns[c] for c in self._column[_FIELDS:]]
-        for column, field in zip(fields, self.inputs.fields):
+        for column, field in zip(fields, self.inputs.fields, strict=True):
             relevant = _check_values(column, relevant, field.name, frame)
         kept = [c.values(relevant, frame.data, text, self._symbols) for c in fields]
         chosen = np.zeros(n, np.bool_)
@@ -142,10 +145,10 @@ class ColumnDecoder:
                 try:
                     value = decode_row(projection.node, (values[row] or b"")[HEADER:])
                 except Undecodable as e:
-                    frame.reject(row, "undecodable", f"{str(e)[:1].upper()}{str(e)[1:]}.")
+                    frame.reject(row, "undecodable", f"The record does not decode: {e}.")
                     continue
                 apart.append(row)
-                for path, column, default in zip(self._paths, columns, self._defaults):
+                for path, column, default in zip(self._paths, columns, self._defaults, strict=True):
                     column.put_object(row, _at(value, path, default))
             unit = self._time_units[schema_id]
             if unit > 1:

@@ -60,9 +60,13 @@ class Frame:
             ids[wrong] = -1
             for row in np.flatnonzero(wrong).tolist():
                 size = int(lengths[row])
-                self.reject(row, "undecodable", "The value is empty." if not size else
-                            f"The value has {size} bytes, fewer than its header of {HEADER}." if size < HEADER else
-                            f"The first byte is {self.data[self.start[row]]}, not 0: this is no Avro in Confluent's framing.")
+                if size == 0:
+                    detail = "The value is empty."
+                elif size < HEADER:
+                    detail = f"The value has {size} bytes, fewer than its header of {HEADER}."
+                else:
+                    detail = f"The first byte is {self.data[self.start[row]]}, not 0: no Avro in Confluent's framing."
+                self.reject(row, "undecodable", detail)
         return ids
 
     def groups(self) -> Iterator[tuple[int, Int64s]]:
@@ -108,7 +112,7 @@ class Frame:
         return None
 
     def _check_each(self) -> None:
-        for row, (start, end) in enumerate(zip(self.start.tolist(), self.end.tolist())):
+        for row, (start, end) in enumerate(zip(self.start.tolist(), self.end.tolist(), strict=True)):
             try:
                 self.data[start:end].decode()
             except UnicodeDecodeError:

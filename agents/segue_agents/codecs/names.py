@@ -47,7 +47,7 @@ class Names:
             mixed ^= mixed >> np.uint64(32)
         at = np.minimum(np.searchsorted(self._hashes, mixed), len(self._hashes) - 1)
         same = self._lengths[at] == length
-        for word, known in zip(found, self._words):
+        for word, known in zip(found, self._words, strict=True):
             same &= known[at] == word
         return np.where(same, self._kinds[at], np.int32(IRRELEVANT))
 

@@ -86,7 +86,7 @@ def _reference(name: str, named: Mapping[str, Node | None], space: str) -> Node:
         if key in named:
             node = named[key]
             if node is None:
-                raise ContractError(f"The schema is recursive: {key} holds itself.", "Records must not nest without end.")
+                raise ContractError(f"The schema is recursive: {key} holds itself.", "Records must not nest so.")
             return node
     raise ContractError(f"The schema names the unknown type {name!r}.", "Define it before it is used.")
 

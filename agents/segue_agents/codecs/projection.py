@@ -13,7 +13,7 @@ lose all that is not a plain name. `Projection.code` can be printed; for two fie
             c3, e3, r3 = c0[m3], e0[m3], r0[m3]
             # price: double
             v.no_text(c3, r3, 8)
-            out[2].put(r3, 3, v.double(c3, r3))
+            out[2].put(r3, 3, v.double(c3))
             c3 = c3 + 8
             c0[m3] = c3
         return c0
@@ -101,7 +101,7 @@ class Column:
             return [None] * len(at)
         a = self.a[at]
         if tag == TEXT:
-            spans = zip(a.tolist(), self.b[at].tolist())
+            spans = zip(a.tolist(), self.b[at].tolist(), strict=True)
             if text is not None:
                 return [text[start:end] for start, end in spans]
             return [data[start:end].decode() for start, end in spans]
@@ -173,7 +173,7 @@ class _Writer:
         if node.kind == "record":
             return all(
                 self.value(child, {p[1:]: c for p, c in wanted.items() if p[:1] == (name,)}, i, f"{where} {name}")
-                for name, child in zip(node.names, node.children)
+                for name, child in zip(node.names, node.children, strict=True)
             )
         self.line(i, f"# {_plain(where)}: {node.kind}")
         if node.kind == "bytes":
@@ -204,7 +204,7 @@ class _Writer:
         else:
             size = 4 if node.kind == "float" else 8
             self.line(i, f"v.no_text(c@, r@, {size})")
-            self.put(i, put, f"{FLOAT}, v.{node.kind}(c@, r@)")
+            self.put(i, put, f"{FLOAT}, v.{node.kind}(c@)")
             self.line(i, f"c@ = c@ + {size}")
 
     def put(self, i: int, put: str, arguments: str) -> None:

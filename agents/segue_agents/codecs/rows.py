@@ -70,21 +70,21 @@ class _Row:
                 item()
 
 
-def _boolean(row: _Row, node: Node, where: str) -> bool:
+def _boolean(row: _Row, _node: Node, where: str) -> bool:
     byte = row.bytes(1, where)[0]
     if byte > 1:
         raise Undecodable(f"{where}: a boolean of {byte}")
     return byte == 1
 
 
-def _int(row: _Row, node: Node, where: str) -> int:
+def _int(row: _Row, _node: Node, where: str) -> int:
     number = row.varint(where)
     if not -(1 << 31) <= number < 1 << 31:
         raise Undecodable(f"{where}: an int of more than 32 bits")
     return number
 
 
-def _string(row: _Row, node: Node, where: str) -> str:
+def _string(row: _Row, _node: Node, where: str) -> str:
     try:
         return row.bytes(row.varint(where), where).decode()
     except UnicodeDecodeError as e:
@@ -93,7 +93,7 @@ def _string(row: _Row, node: Node, where: str) -> str:
 
 def _record(row: _Row, node: Node, where: str) -> dict[str, Any]:
     prefix = f"{where}." if where else ""
-    return {name: row.value(child, prefix + name) for name, child in zip(node.names, node.children)}
+    return {name: row.value(child, prefix + name) for name, child in zip(node.names, node.children, strict=True)}
 
 
 def _array(row: _Row, node: Node, where: str) -> list[Any]:
@@ -114,13 +114,13 @@ def _map(row: _Row, node: Node, where: str) -> dict[str, Any]:
 
 
 _READ: dict[str, Callable[[_Row, Node, str], Any]] = {
-    "null": lambda row, node, where: None,
+    "null": lambda _row, _node, _where: None,
     "boolean": _boolean,
     "int": _int,
-    "long": lambda row, node, where: row.varint(where),
-    "float": lambda row, node, where: struct.unpack("<f", row.bytes(4, where))[0],
-    "double": lambda row, node, where: struct.unpack("<d", row.bytes(8, where))[0],
-    "bytes": lambda row, node, where: row.bytes(row.varint(where), where),
+    "long": lambda row, _node, where: row.varint(where),
+    "float": lambda row, _node, where: struct.unpack("<f", row.bytes(4, where))[0],
+    "double": lambda row, _node, where: struct.unpack("<d", row.bytes(8, where))[0],
+    "bytes": lambda row, _node, where: row.bytes(row.varint(where), where),
     "string": _string,
     "enum": lambda row, node, where: node.names[row.index(len(node.names), where, "symbol")],
     "fixed": lambda row, node, where: row.bytes(node.size, where),

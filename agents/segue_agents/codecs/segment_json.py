@@ -119,7 +119,7 @@ def to_columns(events: Sequence[SegmentEvent], source: Source, inputs: SourceInp
     Values are those that the same events would have as Avro records of the source.
     """
     kinds = [inputs.kinds.get(e.event, IRRELEVANT) for e in events]
-    relevant = [e for e, kind in zip(events, kinds) if kind >= 0]
+    relevant = [e for e, kind in zip(events, kinds, strict=True) if kind >= 0]
     time_ms = np.array([e.time_ms for e in events], np.int64)
     offset = np.array([e.line for e in events], np.int64)
     if next_offset is None:
@@ -132,43 +132,64 @@ def to_columns(events: Sequence[SegmentEvent], source: Source, inputs: SourceInp
     )
 
 
+class EventEncoder:
+    """Makes records of one source from events in the Segment shape."""
+
+    def __init__(self, source: Source, schema_id: int) -> None:
+        self.source = source
+        self.schema_id = schema_id
+        self._catalog = Catalog((source,))
+        self._header = struct.pack(">bI", 0, schema_id)
+        self._schema = fastavro.parse_schema(without_logical(source.schema))
+        self._defaults = {f["name"]: f["default"] for f in source.schema["fields"] if "default" in f}
+        self._types = {name: avro_types(source, field) for name, field in source.fields.items()}
+
+    def encode(self, data: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        """(key, value): the person, and the framed Avro record. Raises NoEvent."""
+        event = parse_event(data, self._catalog)
+        if isinstance(event, Tick):
+            raise NoEvent("undecodable", "A tick is no event of a source.")
+        body = io.BytesIO()
+        body.write(self._header)
+        try:
+            fastavro.schemaless_writer(body, self._schema, self._record(event))
+        except (ValueError, TypeError, OverflowError, AttributeError) as e:
+            name = self.source.schema["name"]
+            raise NoEvent("undecodable", f"The event does not fit the record {name}: {e}.") from None
+        return event.person, body.getvalue()
+
+    def _record(self, event: SegmentEvent) -> dict[str, Any]:
+        source = self.source
+        record = dict(self._defaults)
+        for name, field in source.fields.items():
+            if name in event.properties or len(field.path) > 1:
+                value = _value(event.properties.get(name), field, self._types[name])
+                if len(field.path) > 1:
+                    record[field.path[0]] = {**(record.get(field.path[0]) or {}), field.path[1]: value}
+                elif value is not None:
+                    record[field.path[0]] = value
+        record |= {name: event.ids[name] for name in source.person if name in event.ids}
+        if len(source.person) == 1:
+            record[source.person[0]] = event.person.decode()
+        if "previous_id" in event.ids and "previous_id" in source.fields:
+            record["previous_id"] = event.ids["previous_id"]
+        record |= {source.event: event.event, source.time: event.time_ms}
+        if source.id is not None:
+            record[source.id] = event.id or ""
+        return record
+
+
+_encoders: dict[int, EventEncoder] = {}
+
+
 def encode_event(source: Source, schema_id: int, data: Mapping[str, Any]) -> tuple[bytes, bytes]:
     """(key, value) of an event in the Segment shape as the source's own record. Raises NoEvent."""
-    event = parse_event(data, Catalog((source,)))
-    if isinstance(event, Tick):
-        raise NoEvent("undecodable", "A tick is no event of a source.")
-    record: dict[str, Any] = {}
-    for declared in source.schema["fields"]:
-        if "default" in declared:
-            record[declared["name"]] = declared["default"]
-    for field in source.fields.values():
-        value = _value(event.properties.get(field.name), field, avro_types(source, field))
-        if len(field.path) == 1:
-            if value is not None:
-                record[field.path[0]] = value
-        else:
-            holder = record.get(field.path[0]) or {}
-            record[field.path[0]] = {**holder, field.path[1]: value}
-    record |= {name: event.ids[name] for name in source.person if name in event.ids}
-    if len(source.person) == 1:
-        record[source.person[0]] = event.person.decode()
-    if "previous_id" in event.ids and "previous_id" in source.fields:
-        record["previous_id"] = event.ids["previous_id"]
-    record |= {source.event: event.event, source.time: event.time_ms}
-    if source.id is not None:
-        record[source.id] = event.id or ""
-    body = io.BytesIO()
-    body.write(struct.pack(">bI", 0, schema_id))
-    try:
-        fastavro.schemaless_writer(body, _parsed(json.dumps(without_logical(source.schema))), record)
-    except (ValueError, TypeError, OverflowError, AttributeError) as e:
-        raise NoEvent("undecodable", f"The event does not fit the record {source.schema['name']}: {e}.") from None
-    return event.person, body.getvalue()
-
-
-@lru_cache(maxsize=32)
-def _parsed(schema: str) -> Any:
-    return fastavro.parse_schema(json.loads(schema))
+    encoder = _encoders.get(id(source))
+    if encoder is None or encoder.source is not source or encoder.schema_id != schema_id:
+        if len(_encoders) >= 16:
+            _encoders.clear()
+        encoder = _encoders[id(source)] = EventEncoder(source, schema_id)
+    return encoder.encode(data)
 
 
 def without_logical(schema: Any) -> Any:

@@ -143,11 +143,11 @@ class Vectors:
         self._ranges.append((rows, cur, after))
         return after
 
-    def double(self, cur: Int64s, rows: Int64s) -> Int64s:
+    def double(self, cur: Int64s) -> Int64s:
         """The bits of a float64, as int64; the cursor is the caller's to move by 8."""
         return self.words[cur].view(np.int64)
 
-    def float(self, cur: Int64s, rows: Int64s) -> Int64s:
+    def float(self, cur: Int64s) -> Int64s:
         """The bits of a float32 widened to float64, as int64; the cursor is the caller's to move by 4."""
         with np.errstate(invalid="ignore"):  # a signalling NaN may be widened into a quiet one
             return self.words[cur].astype(np.uint32).view(np.float32).astype(np.float64).view(np.int64)
@@ -197,15 +197,15 @@ class Vectors:
         """Zero, in good rows, all bytes noted as no text. Bad rows are the caller's to zero whole."""
         any_bad = bool(self.bad.any())
         for rows, cur, keep in self._blanks:
+            # eight bytes may reach into the next record; rows ascend, so what is written there is put right by it
             if any_bad:
                 good = ~self.bad[rows]
-                cur = cur[good]
-                keep = keep[good] if isinstance(keep, np.ndarray) else keep
-            # eight bytes may reach into the next record; rows ascend, so what is written there is put right by it
-            self.words[cur] &= keep
+                self.words[cur[good]] &= keep[good] if isinstance(keep, np.ndarray) else keep
+            else:
+                self.words[cur] &= keep
         for rows, start, end in self._ranges:
             good = ~self.bad[rows]
-            for a, b in zip(start[good].tolist(), end[good].tolist()):
+            for a, b in zip(start[good].tolist(), end[good].tolist(), strict=True):
                 self.bytes[a:b] = 0
         self._blanks.clear()
         self._ranges.clear()

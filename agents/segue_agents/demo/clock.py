@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ShopClock:
-    """Shop time equals wall time at `origin_ms` and runs `speed` times as fast from there. The worker's ticks do too."""
+    """Shop time equals wall time at `origin_ms` and is `speed` times as fast from there, as the worker's ticks are."""
 
     origin_ms: int
     speed: float

@@ -50,7 +50,7 @@ class Line:
 
 
 class Narrator:
-    """Knows the rules and the people; turns a change (field names of `segue.SegmentChange`, times in ms) into a Line."""
+    """Knows the rules and the people; turns a change (the contract's field names, times in ms) into a Line."""
 
     def __init__(
         self, segments: Iterable[Segment], possessives: Mapping[str, str] | None = None, zone: tzinfo | None = None

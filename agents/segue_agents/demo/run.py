@@ -152,7 +152,7 @@ def _wait_for_worker(worker: Child, metrics: str) -> None:
         if worker.return_code is not None:
             raise Unreachable(f"The worker ended with code {worker.return_code} while it started.", worker.last_words())
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(metrics, timeout=1).close()  # noqa: S310 (our own address)
+            urllib.request.urlopen(metrics, timeout=1).close()
             return
         time.sleep(0.1)
     raise Unreachable(f"The worker did not answer within {WORKER_READY_WITHIN_S} s.", worker.last_words())

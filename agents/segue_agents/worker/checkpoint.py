@@ -62,5 +62,5 @@ def check_layout(checkpoint: Checkpoint, layout_id: str, app_id: str) -> None:
     if checkpoint.layout_id != layout_id:
         raise StateError(
             f"The state of app {app_id!r} was made by other rules (layout {checkpoint.layout_id}, now {layout_id}).",
-            "Go on with the old rules, or start the new ones under a new app_id, which reads the inputs from their start.",
+            "Go on with the old rules, or start the new ones under a new app_id, which reads all inputs again.",
         )

@@ -82,7 +82,10 @@ def classify(error: Any) -> Class:
 
 
 class Committer(Protocol):
-    """Where a worker's output goes. All calls but `open` and `drop` come from whoever holds the worker's gate."""
+    """Where a worker's output goes. All calls but `open` come from whoever holds the worker's gate."""
+
+    markers: int
+    """records of its own that a commit adds to each partition"""
 
     def open(self) -> None:
         """A new producer, ready. Raises TransactionLost, Unreachable."""
@@ -104,8 +107,7 @@ class Committer(Protocol):
 class _Producing:
     """A producer that is made anew each time."""
 
-    markers = 0
-    """records a commit adds to each partition of its own"""
+    markers: int = 0
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = dict(config)
@@ -113,6 +115,7 @@ class _Producing:
 
     def produce(self, topic: str, partition: int, key: bytes | None, value: bytes | None,
                 headers: list[tuple[str, bytes]] | None = None) -> None:
+        """Queues a record. Raises TransactionLost."""
         self._begin()
         while True:
             try:
@@ -150,7 +153,7 @@ class _Producing:
 class Transactions(_Producing):
     """Exactly once."""
 
-    markers = 1
+    markers: int = 1
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config)
@@ -181,6 +184,7 @@ class Transactions(_Producing):
         """Nothing: they become visible together."""
 
     def commit(self, offsets: Sequence[TopicPartition], group: Any) -> None:
+        """Offsets into the transaction, and its end."""
         self._begin()
         try:
             self._repeating("send_offsets", self._producer.send_offsets_to_transaction, list(offsets), group)
@@ -208,6 +212,7 @@ class AtLeastOnce(_Producing):
     """Without transactions: what checkpoints speak of is acknowledged before they are written, then offsets follow."""
 
     def open(self) -> None:
+        """Nothing to wait for."""
         self.drop()
         self._producer = Producer({**self._config, "on_delivery": self._delivered})
         self._failed: Any = None
@@ -220,6 +225,7 @@ class AtLeastOnce(_Producing):
             self._failed = error
 
     def checkpoint_follows(self) -> None:
+        """Waits until the broker has all of it."""
         self._flush()
 
     def commit(self, offsets: Sequence[TopicPartition], group: Any) -> None:
@@ -235,6 +241,7 @@ class AtLeastOnce(_Producing):
             raise TransactionLost("commit", self._failed or "the broker acknowledges nothing", Reaction.REPLACE)
 
     def drop(self) -> None:
+        """What is still queued is not sent."""
         if self._producer is not None:
             self._producer.purge()
         self._producer = None

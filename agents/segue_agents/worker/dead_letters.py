@@ -1,4 +1,4 @@
-"""Records that took no part: the original bytes, and headers that say why. The header names are Kafka Streams' (KIP-1034)."""
+"""Records that took no part: the original bytes, and headers that say why, under Kafka Streams' names (KIP-1034)."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ class Recovery:
             raise StateError(
                 f"Partition {index} of app {self.app_id!r} has committed offsets, and its changelog "
                 f"{self.changelog.topic} holds no checkpoint: the state is lost.",
-                "Bring the topic back, or start under a new app_id, which reads the inputs from their start.",
+                "Bring the topic back, or start under a new app_id, which reads all inputs again.",
             )
         if found.offsets != dict(committed):
             raise StateError(

@@ -8,18 +8,8 @@ from typing import Any
 
 import fastavro
 import pytest
-import segue_schemas
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from segue.catalog import Catalog
-from segue.errors import ContractError
-from segue.limits import EVENT_BYTES, STRING_BYTES
-from segue.plan import SourceInputs
-from segue_agents.codecs.columns import ColumnDecoder
-from segue_agents.codecs.nodes import read_schema
-from segue_agents.codecs.rows import Undecodable, decode_row
-
 from tests.agents.codecs.records import (
     NOW_MS,
     Record,
@@ -34,6 +24,15 @@ from tests.agents.codecs.records import (
     value_at,
 )
 
+import segue_schemas
+from segue.catalog import Catalog
+from segue.errors import ContractError
+from segue.limits import EVENT_BYTES, STRING_BYTES
+from segue.plan import SourceInputs
+from segue_agents.codecs.columns import ColumnDecoder
+from segue_agents.codecs.nodes import read_schema
+from segue_agents.codecs.rows import Undecodable, decode_row
+
 quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -44,7 +43,7 @@ def expected(decoder: ColumnDecoder, values: list[Any]) -> list[list[Any]]:
 @quick
 @given(st.data())
 def test_random_records_of_random_schemas_decode_as_fastavro_reads_them(data: st.DataObject) -> None:
-    """Every scalar of every record equals what fastavro reads."""
+    """Every scalar of every record equals what fastavro reads, and none had to be decoded alone."""
     schema = data.draw(schemas())
     bodies = [avro(schema, v) for v in data.draw(st.lists(events(schema), min_size=1, max_size=6))]
     decoder = decoder_of(schema)
@@ -52,6 +51,7 @@ def test_random_records_of_random_schemas_decode_as_fastavro_reads_them(data: st
     parsed = fastavro.parse_schema(schema)
     read = [fastavro.schemaless_reader(io.BytesIO(b), parsed) for b in bodies]
     assert columns.rejected == []
+    assert decoder.decoded_alone == 0
     assert columns.fields == expected(decoder, read)
     assert columns.time_ms.tolist() == [v["ts"] for v in read]
     assert [type(v) for column in columns.fields for v in column] == [
@@ -90,7 +90,7 @@ def test_corrupted_records_are_rejected_exactly_when_a_strict_decoder_rejects_th
 @quick
 @given(st.data())
 def test_the_strict_decoder_accepts_nothing_that_fastavro_does_not(data: st.DataObject) -> None:
-    """What the strict decoder accepts, fastavro reads equally; what fastavro reads and writes back equally, it accepts."""
+    """What it accepts, fastavro reads equally; what fastavro reads and writes back equally, it accepts."""
     schema = data.draw(schemas())
     body = corrupted(data.draw, avro(schema, data.draw(events(schema))))
     ours = strictly(read_schema(schema), body)
@@ -114,6 +114,10 @@ def test_the_strict_decoder_accepts_nothing_that_fastavro_does_not(data: st.Data
 SIMPLE = event_schema([{"name": "price", "type": ["null", "double"]}, {"name": "name", "type": ["null", "string"]}])
 GOOD = avro(SIMPLE, {"event": "seen", "price": 1.5, "name": "ü", "ts": NOW_MS})
 
+def priced(ts: int, price: float | None = None, name: str | None = None) -> bytes:
+    return framed(avro(SIMPLE, {"event": "seen", "price": price, "name": name, "ts": ts}))
+
+
 BAD = [
     (None, "undecodable", "no value"),
     (b"", "undecodable", "empty"),
@@ -130,15 +134,14 @@ BAD = [
     (framed(b"\x08seen\x00\x02\x02\xff\x00"), "undecodable", "UTF-8"),
     (framed(b"\x08seen\x00\x02\x06\xed\xa0\x80" + avro("long", NOW_MS)), "undecodable", "UTF-8"),
     (framed(GOOD, 999), "unknown_schema", "999"),
-    (framed(avro(SIMPLE, {"event": "seen", "price": float("nan"), "name": None, "ts": NOW_MS})), "undecodable", "finite"),
-    (framed(avro(SIMPLE, {"event": "seen", "price": float("inf"), "name": None, "ts": NOW_MS})), "undecodable", "finite"),
-    (framed(avro(SIMPLE, {"event": "seen", "price": None, "name": None, "ts": 0})), "no_time", "is 0"),
-    (framed(avro(SIMPLE, {"event": "seen", "price": None, "name": None, "ts": -1})), "no_time", "is -1"),
-    (framed(avro(SIMPLE, {"event": "seen", "price": None, "name": None, "ts": 1_790_000_000})), "no_time", "seconds"),
-    (framed(avro(SIMPLE, {"event": "seen", "price": None, "name": None, "ts": NOW_MS * 1000})), "no_time", "micro"),
-    (framed(avro(SIMPLE, {"event": "seen", "price": None, "name": None, "ts": 1 << 62})), "no_time", "nano"),
-    (framed(avro(SIMPLE, {"event": "seen", "price": None, "name": "x" * (STRING_BYTES + 1), "ts": NOW_MS})), "too_large",
-     "name"),
+    (priced(NOW_MS, float("nan")), "undecodable", "finite"),
+    (priced(NOW_MS, float("inf")), "undecodable", "finite"),
+    (priced(0), "no_time", "is 0"),
+    (priced(-1), "no_time", "is -1"),
+    (priced(1_790_000_000), "no_time", "seconds"),
+    (priced(NOW_MS * 1000), "no_time", "micro"),
+    (priced(1 << 62), "no_time", "nano"),
+    (priced(NOW_MS, None, "x" * (STRING_BYTES + 1)), "too_large", "name"),
     (framed(GOOD + b"\x00" * EVENT_BYTES), "too_large", "bytes"),
 ]
 
@@ -209,11 +212,15 @@ def test_one_partition_may_mix_schemas() -> None:
 
 def test_an_array_longer_than_the_columns_take_is_decoded_alone() -> None:
     """A record with 1,000 items between small ones gives its values, in both sized and unsized blocks."""
-    schema = event_schema([{"name": "items", "type": {"type": "array", "items": "string"}}, {"name": "n", "type": "int"}])
-    bodies = [avro(schema, {"event": "seen", "items": ["ü"] * size, "n": size, "ts": NOW_MS}) for size in (1, 1000, 2, 0)]
-    sized = b"\x08seen" + avro("long", -1) + avro("long", 2) + b"\x02x" + b"\x00" + avro("int", 9) + avro("long", NOW_MS)
-    columns = decoder_of(schema).decode([Record(framed(b), i) for i, b in enumerate([*bodies, sized])])
+    items = {"type": "array", "items": "string"}
+    schema = event_schema([{"name": "items", "type": items}, {"name": "n", "type": "int"}])
+    decoder = decoder_of(schema)
+    sizes = (1, 1000, 2, 0)
+    bodies = [avro(schema, {"event": "seen", "items": ["ü"] * n, "n": n, "ts": NOW_MS}) for n in sizes]
+    sized = b"\x08seen" + avro("long", -1) + avro("long", 2) + b"\x02x\x00" + avro("int", 9) + avro("long", NOW_MS)
+    columns = decoder.decode([Record(framed(b), i) for i, b in enumerate([*bodies, sized])])
     assert columns.rejected == []
+    assert decoder.decoded_alone == 1
     assert columns.fields == [[1, 1000, 2, 0, 9]]
 
 

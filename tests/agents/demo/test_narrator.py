@@ -18,7 +18,9 @@ def happened(name: str, within_ms: int | None = None, n: int = 1) -> Count:
 
 ABANDONED = Absence(Events(("product_added",)), Events(("order_completed",)), 30 * MIN, Events(("product_removed",)))
 SEGMENTS = (
-    Segment("behavior_cart_abandon", enter=ABANDONED, exit_events=(Events(("order_completed",)),), exit_after_ms=7 * DAY),
+    Segment(
+        "behavior_cart_abandon", enter=ABANDONED, exit_events=(Events(("order_completed",)),), exit_after_ms=7 * DAY
+    ),
     Segment("behavior_high_intent", when=happened("product_viewed", 7 * DAY, 5)),
     Segment(
         "behavior_browsing",
@@ -46,8 +48,9 @@ def said(segment: str, change: str, cause: str, **more: Any) -> str:
         ("behavior_browsing", "exited", "timer", "no product view in the last 20 min"),
         ("behavior_browsing", "exited", "event", "an order in the last 20 min"),
         ("hot_lead", "entered", "event", "in behavior_high_intent and engagement_email"),
-        ("hot_lead", "exited", "correction", "not in behavior_high_intent or not in engagement_email; "
-                                             "a late event corrected this"),
+        ("hot_lead", "exited", "timer", "not in behavior_high_intent or not in engagement_email"),
+        ("behavior_high_intent", "entered", "correction",
+         "5 product views in the last 7 days; a late event corrected this"),
     ],
 )  # fmt: skip
 def test_the_reason_is_read_off_the_rule(segment: str, change: str, cause: str, why: str) -> None:
@@ -58,7 +61,8 @@ def test_the_reason_is_read_off_the_rule(segment: str, change: str, cause: str, 
 def test_a_change_says_when_it_ends_and_what_it_brings() -> None:
     """The whole line of the promise: moment, person, segment, reason, end, and the newest attached values first."""
     line = said(
-        "behavior_cart_abandon", "entered", "timer", expires_at=AT + 7 * DAY, features={"abandoned_cart": ["mug", "tent"]}
+        "behavior_cart_abandon", "entered", "timer",
+        expires_at=AT + 7 * DAY, features={"abandoned_cart": ["mug", "tent"]},
     )
     assert line == (
         "16:04:12  ada  entered  behavior_cart_abandon  30 min after her last cart change; "

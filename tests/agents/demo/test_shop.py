@@ -44,8 +44,8 @@ def test_the_shop_is_lively() -> None:
     """Within ten hours everybody turns up, and every kind of event a rule of the example reads happens."""
     events = events_of(10)
     assert {e.event["userId"] for e in events} == set(people_names())
-    wanted = {"Product Viewed", "Product Added", "Product Removed", "Order Completed", "Email Opened", "Email Link Clicked"}
-    assert wanted <= {name_of(e) for e in events}
+    wanted = {"Product Viewed", "Product Added", "Product Removed", "Order Completed", "Email Opened"}
+    assert wanted | {"Email Link Clicked"} <= {name_of(e) for e in events}
 
 
 def test_every_event_is_one_the_contracts_name() -> None:

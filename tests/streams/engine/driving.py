@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -78,12 +79,18 @@ def columns(plan: Plan, source: int, rows: Sequence[tuple[bytes, Event]], arriva
     )
 
 
+@functools.lru_cache(maxsize=8)
+def engine_of(rules: t.RuleSet) -> Engine:
+    """Compiled once for all the histories a test tries it with."""
+    return Engine(compile_plan(rules, CATALOG))
+
+
 class Run:
     """One partition of an engine over a history that arrives in pieces."""
 
     def __init__(self, rules: t.RuleSet) -> None:
-        self.plan = compile_plan(rules, CATALOG)
-        self.engine = Engine(self.plan)
+        self.engine = engine_of(rules)
+        self.plan = self.engine.plan
         self.state = self.engine.partition(0)
         self.merger = Merger(CATALOG, 0)
         self.changes: list[Change] = []
@@ -140,6 +147,12 @@ class Run:
         for i in range(len(CATALOG.sources)):
             self.merger.at_end(i)
         self.drain()
+
+    def loaded(self, person: bytes) -> list[object]:
+        """A person's state, from the store if need be."""
+        if person not in self.state.states:
+            self.state.load(person, self.store[person])
+        return self.state.states[person]
 
     def members(self) -> dict[str, list[bytes]]:
         for person, encoded in self.store.items():

@@ -7,13 +7,13 @@ import random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.streams.engine.driving import HOUR, T0, Run
+from tests.streams.engine.driving import HOUR, MINUTE, T0, Run
 from tests.streams.engine.oracle import Event, Oracle
-from tests.streams.engine.strategies import PERSONS, histories, rule_sets
+from tests.streams.engine.strategies import FEATURES, PERSONS, histories, rule_sets
 
 from segue.rules import tree as t
 
-EXAMPLES = int(os.environ.get("SEGUE_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("SEGUE_EXAMPLES", "120"))
 law = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 History = list[tuple[bytes, Event]]
@@ -69,6 +69,41 @@ def test_order_of_arrival_changes_no_membership(
     for person in PERSONS:
         members = {name for name, entered, _ in _last(expected(rules, renumbered, person, end)) if entered}
         assert {s for s, who in run.members().items() if person in who} == members
+
+
+ADD, BUY, REMOVE, VIEW = (t.Events((n,)) for n in ("add", "buy", "remove", "view"))
+ORDERED = t.RuleSet(
+    (
+        t.Segment("segment_open", when=t.Absence(ADD, BUY, 5 * MINUTE, REMOVE)),
+        t.Segment(
+            "segment_cart", enter=t.Absence(ADD, BUY, 30 * MINUTE, REMOVE), exit_events=(BUY,), exit_after_ms=3 * HOUR
+        ),
+        t.Segment("segment_three", enter=t.Count(VIEW, ">=", 2, None, HOUR), exit_events=(ADD,), attach=("cart",)),
+    ),
+    FEATURES,
+)
+
+
+@settings(law, max_examples=4 * EXAMPLES)
+@given(histories(), st.randoms(use_true_random=False), st.booleans())
+def test_folds_take_late_events_at_their_place(history: History, chance: random.Random, reload: bool) -> None:
+    """Absences, exits and carts depend on order: any order of arrival gives what the history says."""
+    names = ["view", "add", "add", "remove", "buy"]
+    arrival = sorted(history, key=lambda row: row[1].time + chance.choice([0, MINUTE, 31 * MINUTE, 5 * HOUR]))
+    ada = [
+        (b"ada", Event(e.time, 1, offset, names[(e.offset + e.order) % 5], e.fields))
+        for offset, (_, e) in enumerate(arrival)
+    ]
+    run, end = Run(ORDERED), end_of(history)
+    run.feed(ada, 1, reload=reload, merged=False)
+    now = run.state.engine_time_ms
+    events = [e for _, e in ada]
+    if run.store:
+        state = run.state.states.get(b"ada") or run.loaded(b"ada")
+        assert run.engine.program.feature(state, "cart", now) == Oracle(ORDERED).feature("cart", events, now)
+    run.let_time_pass(end)
+    members = {name for name, entered, _ in _last(Oracle(ORDERED).changes(events, end)) if entered}
+    assert {s for s, who in run.members().items() if who} == members
 
 
 def _last(changes: list[tuple[str, bool, int]]) -> list[tuple[str, bool, int]]:

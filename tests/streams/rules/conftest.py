@@ -14,26 +14,59 @@ def _nullable(avro_type: Any) -> dict[str, Any]:
 
 
 _PROPERTIES = {
-    "product_id": "string", "category": "string", "price": "double", "quantity": "int", "gift": "boolean",
+    "product_id": "string",
+    "category": "string",
+    "price": "double",
+    "quantity": "int",
+    "gift": "boolean",
     "images": {"type": "array", "items": "string"},
 }
 _TRACK = {
-    "source": "track", "topic": "track", "order": 1, "person": "user_id", "event": "event", "time": "time",
+    "source": "track",
+    "topic": "track",
+    "order": 1,
+    "person": "user_id",
+    "event": "event",
+    "time": "time",
     "properties": "properties",
     "events": ["Product Viewed", "Product Added", "Product Removed", "Order Completed", "Count"],
-    "schema": {"type": "record", "name": "shop.Track", "fields": [
-        {"name": "user_id", "type": "string"}, {"name": "event", "type": "string"}, {"name": "time", "type": "long"},
-        {"name": "properties", "type": {"type": "record", "name": "Properties", "fields": [
-            {"name": n, **_nullable(t)} for n, t in _PROPERTIES.items()]}},
-    ]},
+    "schema": {
+        "type": "record",
+        "name": "shop.Track",
+        "fields": [
+            {"name": "user_id", "type": "string"},
+            {"name": "event", "type": "string"},
+            {"name": "time", "type": "long"},
+            {
+                "name": "properties",
+                "type": {
+                    "type": "record",
+                    "name": "Properties",
+                    "fields": [{"name": n, **_nullable(t)} for n, t in _PROPERTIES.items()],
+                },
+            },
+        ],
+    },
 }
 _MAIL = {
-    "source": "mail", "topic": "mail", "order": 2, "person": "person", "event": "event", "time": "time",
+    "source": "mail",
+    "topic": "mail",
+    "order": 2,
+    "person": "person",
+    "event": "event",
+    "time": "time",
     "events": ["Email Opened", "Email Clicked"],
-    "schema": {"type": "record", "name": "shop.Mail", "fields": [
-        {"name": "person", "type": "string"}, {"name": "event", "type": "string"}, {"name": "time", "type": "long"},
-        {"name": "campaign_id", "type": "string"}, {"name": "quantity", "type": "string"},
-    ]},
+    "schema": {
+        "type": "record",
+        "name": "shop.Mail",
+        "fields": [
+            {"name": "person", "type": "string"},
+            {"name": "event", "type": "string"},
+            {"name": "time", "type": "long"},
+            {"name": "campaign_id", "type": "string"},
+            {"name": "quantity", "type": "string"},
+        ],
+    },
 }
 
 

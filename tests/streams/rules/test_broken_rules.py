@@ -32,8 +32,10 @@ def test_told_what_is_wrong(path: Path, catalog: Catalog) -> None:
 
 def test_problems_of_all_files_at_once(catalog: Catalog) -> None:
     """Problems come in the order of the files, and a name given twice says where it was given first."""
-    files = [("z.yaml", "segment: behavior_a\nwhen: did product_vewed\n"),
-             ("a.yaml", "segment: behavior_a\nwhen: did product_adde\n")]
+    files = [
+        ("z.yaml", "segment: behavior_a\nwhen: did product_vewed\n"),
+        ("a.yaml", "segment: behavior_a\nwhen: did product_adde\n"),
+    ]
     with pytest.raises(RuleError) as refused:
         parse_rules(files, catalog)
     assert [(p.file, p.line) for p in refused.value.problems] == [("z.yaml", 2), ("a.yaml", 1), ("a.yaml", 2)]
@@ -68,9 +70,16 @@ def test_nesting_bombs_are_cheap(text: str, catalog: Catalog) -> None:
         parse_rules([("f.yaml", text)], catalog)
 
 
-@pytest.mark.parametrize("text", ["not " * 10_000 + "did product_viewed", "(" * 20_000, "(" * 20_000 + ")" * 20_000,
-                                  "did product_viewed where " + "not " * 10_000 + "gift = true",
-                                  "did product_viewed where gift = true" + " and (" * 5_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not " * 10_000 + "did product_viewed",
+        "(" * 20_000,
+        "(" * 20_000 + ")" * 20_000,
+        "did product_viewed where " + "not " * 10_000 + "gift = true",
+        "did product_viewed where gift = true" + " and (" * 5_000,
+    ],
+)
 def test_deep_conditions_are_refused(text: str, catalog: Catalog) -> None:
     """Depth is measured without recursion."""
     with pytest.raises(RuleError):
@@ -79,6 +88,7 @@ def test_deep_conditions_are_refused(text: str, catalog: Catalog) -> None:
 
 def test_bounds_are_inclusive(catalog: Catalog) -> None:
     """500 nodes and a depth of 16 pass, one more does not."""
+
     def rule(leaves: int) -> str:
         return "segment: behavior_a\nwhen: >\n  " + "\n  or ".join(["did product_viewed"] * leaves) + "\n"
 

@@ -45,13 +45,19 @@ _CONDITIONS: list[tuple[str, Condition]] = [
     ("not not did product_viewed", Count(_VIEWED, ">=", 1)),
     ("count(product_viewed) >= 5 in the last 7 days", Count(_VIEWED, ">=", 5, window_ms=7 * _DAY)),
     ("count(product_viewed) between 2 and 5", Count(_VIEWED, "between", 2, 5)),
-    ("count(product_viewed or product_added where gift = true) > 3",
-     Count(Events(("product_added", "product_viewed"), _GIFT), ">", 3)),
+    (
+        "count(product_viewed or product_added where gift = true) > 3",
+        Count(Events(("product_added", "product_viewed"), _GIFT), ">", 3),
+    ),
     ("product_added then no order_completed within 30 minutes", Absence(_ADDED, _ORDERED, 30 * _MINUTE)),
-    ("product_added then no order_completed within 30 min, restarting on (product_removed or product_viewed)",
-     Absence(_ADDED, _ORDERED, 30 * _MINUTE, Events(("product_removed", "product_viewed")))),
-    ("product_added where gift = true then no (order_completed where gift = true) within 1 day restarting on count",
-     Absence(Events(("product_added",), _GIFT), Events(("order_completed",), _GIFT), _DAY, Events(("count",)))),
+    (
+        "product_added then no order_completed within 30 min, restarting on (product_removed or product_viewed)",
+        Absence(_ADDED, _ORDERED, 30 * _MINUTE, Events(("product_removed", "product_viewed"))),
+    ),
+    (
+        "product_added where gift = true then no (order_completed where gift = true) within 1 day restarting on count",
+        Absence(Events(("product_added",), _GIFT), Events(("order_completed",), _GIFT), _DAY, Events(("count",))),
+    ),
     ('did product_viewed where category in ("a", "b")', _viewed(Compare("category", "in", ("a", "b")))),
     ("did product_viewed where price not in (1, 2.5)", _viewed(Compare("price", "not in", (1, 2.5)))),
     ('did product_viewed where category starts with "sho"', _viewed(Compare("category", "starts with", ("sho",)))),
@@ -59,33 +65,48 @@ _CONDITIONS: list[tuple[str, Condition]] = [
     ("did product_viewed where price > -1e3", _viewed(Compare("price", ">", (-1000.0,)))),
     (r'did product_viewed where category = "\"\\"', _viewed(Compare("category", "=", ('"\\',)))),
     # `and` after a filter: a field goes on with the filter, the start of a condition ends it
-    ("did product_viewed where gift = true and price > 3",
-     _viewed(AllOf((_GIFT, Compare("price", ">", (3,)))))),
-    ("did product_viewed where gift = true and did product_added",
-     And((_viewed(_GIFT), Count(_ADDED, ">=", 1)))),
-    ("did product_viewed where gift = true and not (did product_added)",
-     And((_viewed(_GIFT), Not(Count(_ADDED, ">=", 1))))),
-    ("did product_viewed where gift = true or product_added then no order_completed within 1 day",
-     Or((_viewed(_GIFT), Absence(_ADDED, _ORDERED, _DAY)))),
-    ("did product_viewed where gift = true and (product_added or product_viewed) then no count within 1 day",
-     And((_viewed(_GIFT), Absence(Events(("product_added", "product_viewed")), Events(("count",)), _DAY)))),
-    ("did product_viewed where gift = true and count(product_added) >= 2",
-     And((_viewed(_GIFT), Count(_ADDED, ">=", 2)))),
-    ("did product_viewed where price < 9 and not (gift = true and not (price > 3))",
-     _viewed(AllOf((Compare("price", "<", (9,)), NoneOf(AllOf((_GIFT, NoneOf(Compare("price", ">", (3,)))))))))),
-    ("did product_viewed where not (gift = true or price > 3) and price < 9",
-     _viewed(AllOf((NoneOf(AnyOf((_GIFT, Compare("price", ">", (3,))))), Compare("price", "<", (9,)))))),
-    ("did product_viewed and (did product_added and did order_completed)",
-     And((Count(_VIEWED, ">=", 1), Count(_ADDED, ">=", 1), Count(_ORDERED, ">=", 1)))),
-    ("did product_viewed or did product_added and did order_completed",
-     Or((Count(_VIEWED, ">=", 1), And((Count(_ADDED, ">=", 1), Count(_ORDERED, ">=", 1)))))),
+    ("did product_viewed where gift = true and price > 3", _viewed(AllOf((_GIFT, Compare("price", ">", (3,)))))),
+    ("did product_viewed where gift = true and did product_added", And((_viewed(_GIFT), Count(_ADDED, ">=", 1)))),
+    (
+        "did product_viewed where gift = true and not (did product_added)",
+        And((_viewed(_GIFT), Not(Count(_ADDED, ">=", 1)))),
+    ),
+    (
+        "did product_viewed where gift = true or product_added then no order_completed within 1 day",
+        Or((_viewed(_GIFT), Absence(_ADDED, _ORDERED, _DAY))),
+    ),
+    (
+        "did product_viewed where gift = true and (product_added or product_viewed) then no count within 1 day",
+        And((_viewed(_GIFT), Absence(Events(("product_added", "product_viewed")), Events(("count",)), _DAY))),
+    ),
+    (
+        "did product_viewed where gift = true and count(product_added) >= 2",
+        And((_viewed(_GIFT), Count(_ADDED, ">=", 2))),
+    ),
+    (
+        "did product_viewed where price < 9 and not (gift = true and not (price > 3))",
+        _viewed(AllOf((Compare("price", "<", (9,)), NoneOf(AllOf((_GIFT, NoneOf(Compare("price", ">", (3,))))))))),
+    ),
+    (
+        "did product_viewed where not (gift = true or price > 3) and price < 9",
+        _viewed(AllOf((NoneOf(AnyOf((_GIFT, Compare("price", ">", (3,))))), Compare("price", "<", (9,))))),
+    ),
+    (
+        "did product_viewed and (did product_added and did order_completed)",
+        And((Count(_VIEWED, ">=", 1), Count(_ADDED, ">=", 1), Count(_ORDERED, ">=", 1))),
+    ),
+    (
+        "did product_viewed or did product_added and did order_completed",
+        Or((Count(_VIEWED, ">=", 1), And((Count(_ADDED, ">=", 1), Count(_ORDERED, ">=", 1))))),
+    ),
 ]
 
 
 def _condition(text: str, catalog: Catalog) -> Condition:
     block = "\n".join(f"  {line}" for line in text.split("\n"))
-    rules = parse_rules([("f.yaml", f"segment: segment_a\nuniverse: seen in the last 1 day\nwhen: |\n{block}\n")],
-                        catalog)
+    rules = parse_rules(
+        [("f.yaml", f"segment: segment_a\nuniverse: seen in the last 1 day\nwhen: |\n{block}\n")], catalog
+    )
     condition = rules.segments[0].when
     assert condition is not None
     return condition
@@ -98,12 +119,15 @@ def test_condition(text: str, meaning: Condition, catalog: Catalog) -> None:
     assert _condition(text_of(meaning), catalog) == meaning
 
 
-@pytest.mark.parametrize("text", ["'); import os", "{0.__class__}", "__import__('os').system('id')", "${jndi:x}", "\n",
-                                  "{{ 7 * 7 }}", "😀", "%s"])
+@pytest.mark.parametrize(
+    "text",
+    ["'); import os", "{0.__class__}", "__import__('os').system('id')", "${jndi:x}", "\n", "{{ 7 * 7 }}", "😀", "%s"],
+)
 def test_literals_stay_data(text: str, catalog: Catalog) -> None:
     """Whatever stands between quotes is the value and nothing else."""
     assert _condition(f'did product_viewed where category = "{text}"'.replace("\n", "\n  "), catalog) == _viewed(
-        Compare("category", "=", (text.replace("\n", "\n  "),)))
+        Compare("category", "=", (text.replace("\n", "\n  "),))
+    )
 
 
 _FILE = """\
@@ -143,13 +167,18 @@ def test_a_whole_file(catalog: Catalog) -> None:
     """All keys arrive where they belong; words such as `no` stay text."""
     rules = _rules(catalog)
     assert rules.segments[0] == Segment(
-        name="behavior_cart_abandon", version=3, title="Left something in the cart", owner="lifecycle-team",
-        purpose="email_marketing", tags=("lifecycle > cart > abandoned", "demographics > age_group > 25-34"),
+        name="behavior_cart_abandon",
+        version=3,
+        title="Left something in the cart",
+        owner="lifecycle-team",
+        purpose="email_marketing",
+        tags=("lifecycle > cart > abandoned", "demographics > age_group > 25-34"),
         enter=Absence(_ADDED, _ORDERED, 30 * _MINUTE, Events(("product_removed",))),
         exit_events=(Events(("order_completed",), Compare("price", ">", (3,))), Events(("count", "product_removed"))),
-        exit_after_ms=7 * _DAY, attach=("abandoned_cart", "recent_views"),
+        exit_after_ms=7 * _DAY,
+        attach=("abandoned_cart", "recent_views"),
         text="enter: product_added then no order_completed within 30 minutes, restarting on product_removed / exit: "
-             "order_completed where price > 3, (product_removed or count) or 7 days after entering",
+        "order_completed where price > 3, (product_removed or count) or 7 days after entering",
     )
     assert rules.segments[2].when == And((InSegment("behavior_high_intent"), Not(InSegment("behavior_cart_abandon"))))
     assert rules.features == (
@@ -170,7 +199,7 @@ def test_a_long_chain(catalog: Catalog) -> None:
     """Segments may name segments in a chain longer than Python's stack."""
     chain = ["segment: segment_0\nwhen: did product_viewed\n"]
     chain += [f"segment: segment_{i}\nwhen: in segment_{i - 1}\n" for i in range(1, 1_500)]
-    files = [(str(i), "---\n".join(chain[i:i + 500])) for i in range(0, 1_500, 500)]
+    files = [(str(i), "---\n".join(chain[i : i + 500])) for i in range(0, 1_500, 500)]
     assert [s.name for s in parse_rules(files, catalog).segments] == [f"segment_{i}" for i in range(1_500)]
 
 
@@ -209,8 +238,10 @@ def test_canonical_form_is_stable(catalog: Catalog) -> None:
     """The very text is remembered by running systems: a change here refuses their rules."""
     texts = [canonical_rule(s) for s in _rules(catalog).segments]
     assert texts == [
-        ("enter: product_added then no order_completed within 30 minutes, restarting on product_removed\n"
-         'exit: ("count" or product_removed), or (order_completed where price > 3), or 7 days after entering'),
+        (
+            "enter: product_added then no order_completed within 30 minutes, restarting on product_removed\n"
+            'exit: ("count" or product_removed), or (order_completed where price > 3), or 7 days after entering'
+        ),
         "when: count(product_viewed) >= 5 in the last 7 days",
         "when: in behavior_high_intent and not in behavior_cart_abandon",
     ]

@@ -1,0 +1,177 @@
+"""The Faust app: a channel of batches, the agent that works them off, the services around, and /metrics.
+
+    app = create_app(settings)       # `faust -A module:app worker` runs it as well
+    code = run_worker(settings)      # what `segue run` does
+
+Faust gives the life cycle, agents, timers and web pages. Its own consumer, producer and tables do not start, so tables,
+`group_by` and `ask` are not to be had in this app; agents on channels, tasks, timers and pages are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterable
+from contextlib import suppress
+from typing import Any, Final
+
+import faust
+import mode
+import structlog
+from faust.app.base import BootStrategy
+
+import segue_schemas
+from segue.engine import Engine
+from segue.errors import SegueError
+from segue_agents.codecs.changes import ChangeEncoder
+from segue_agents.codecs.columns import ColumnDecoder
+from segue_agents.metrics import Metrics
+from segue_agents.rule_files import load_plan
+from segue_agents.settings import Settings
+from segue_agents.topics import ready_topics
+from segue_agents.transport.assignment import Assignment
+from segue_agents.transport.clients import producer_config
+from segue_agents.transport.lane import Signal
+from segue_agents.transport.source import SignalSource
+from segue_agents.worker.clock import Clock, Ticker
+from segue_agents.worker.committer import make_committer
+from segue_agents.worker.loop import Worker
+from segue_agents.worker.store import Slot
+
+CHANGE_SCHEMA: Final = "segue.SegmentChange"
+QUEUED_BATCHES: Final = 2
+_log = structlog.get_logger(__name__)
+
+
+class OwnTransport(BootStrategy):
+    """Starts agents, web and services, and nothing of Faust's that speaks to Kafka."""
+
+    enable_kafka = False
+
+
+class SegueApp(faust.App):
+    """A Faust app that boots without Faust's own consumer and producer."""
+
+    BootStrategy = OwnTransport
+    segue: Worker
+
+
+def create_app(settings: Settings) -> SegueApp:
+    """Everything wired, nothing started. Raises RuleError, ContractError, ConfigError, StateError."""
+    plan = load_plan(settings.rules, settings.sources)
+    engine = Engine(plan)
+    metrics = Metrics()
+    metrics.say_build(plan.layout_id)
+    slot = Slot.take(settings.data_dir, settings.app_id, settings.slot)
+    clock = Clock.of(settings)
+    committer = make_committer(producer_config(settings, slot.name))
+    encoder = ChangeEncoder(plan, segue_schemas.schema_ids()[CHANGE_SCHEMA], settings.output_format)
+    app = _faust_app(settings, slot)
+    batches = app.channel(maxsize=QUEUED_BATCHES)
+    worker = Worker(settings, plan, encoder, committer, clock, metrics, on_rebuild=lambda: source.rebuild())
+    ticker = Ticker(settings, clock, lambda: source.owned) if settings.clock == "ticks" else None
+    assignment = Assignment(settings, engine, plan.catalog,
+                            lambda index, share: metrics.set("restore_progress_ratio", share, str(index)))
+    source = SignalSource(app, batches, settings, slot, worker, committer, _decoders(settings, engine), assignment,
+                          clock, ticker, metrics)
+
+    # a crash must end the process: the default supervisor would restart the agent, and its batch would be gone
+    @app.agent(batches, name="segmentation", supervisor_strategy=mode.CrashingSupervisor)
+    async def segmentation(signals: AsyncIterable[Signal]) -> None:
+        await worker.work(signals)
+
+    @app.page("/metrics")
+    async def page(view: Any, _request: Any) -> Any:
+        return view.bytes(metrics.page(), content_type="text/plain; version=0.0.4")
+
+    if ticker is not None:
+        app.service(ticker)  # type: ignore[arg-type]
+    app.service(source)  # type: ignore[arg-type]
+    app.segue = worker
+    return app
+
+
+def run_worker(settings: Settings) -> int:
+    """Runs a worker until SIGTERM or SIGINT, or until it fails; returns the exit code. Raises what prevents a start."""
+    configure_logs(settings)
+    partitions = ready_topics(settings)
+    app = create_app(settings)
+    _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(),
+              web=f"http://{app.conf.web_host}:{app.conf.web_port}/metrics")
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    host = faust.Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
+    host.spinner = None
+    failure: BaseException | None = None
+    try:
+        loop.run_until_complete(host.start())
+    except asyncio.CancelledError:
+        pass
+    except Exception as error:  # noqa: BLE001 (told apart below)
+        failure = error
+    finally:
+        with suppress(Exception):
+            loop.run_until_complete(host.stop())
+    failure = app.segue.failed or failure or host.crash_reason
+    _log.info("worker_stopped", failed=failure is not None)
+    return _exit_code(failure)
+
+
+def configure_logs(settings: Settings) -> None:
+    """structlog on standard error; Faust's and librdkafka's own words from warnings up."""
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if settings.log_format == "json":
+        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        processors.append(structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback,  # no values: they are people's
+        ))
+    structlog.configure(processors, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s"
+    )
+    logging.getLogger("segue_agents").setLevel(logging.CRITICAL)  # what mode's services say of a crash, we say ourselves
+
+
+def _exit_code(failure: BaseException | None) -> int:
+    if failure is None:
+        return 0
+    if isinstance(failure, SegueError):
+        print(f"segue: {failure}", file=sys.stderr)
+        return failure.exit_code
+    _log.error("worker_failed", exc_info=failure)
+    return 1
+
+
+def _faust_app(settings: Settings, slot: Slot) -> SegueApp:
+    return SegueApp(
+        settings.app_id,
+        broker="kafka://127.0.0.1:1",  # never opened
+        datadir=str(slot.folder / "faust"),
+        web_host=settings.web_host,
+        web_port=settings.web_port or _free_port(settings.web_host),
+        topic_disable_leader=True,
+        autodiscover=False,
+    )
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def _decoders(settings: Settings, engine: Engine) -> dict[str, ColumnDecoder]:
+    ids = segue_schemas.schema_ids(settings.sources)
+    plan = engine.plan
+    return {
+        source.topic: ColumnDecoder(
+            i, source, plan.inputs[i], {ids[segue_schemas.full_name(dict(source.schema))]: source.schema}
+        )
+        for i, source in enumerate(plan.catalog.sources)
+    }

@@ -1,0 +1,107 @@
+"""Publishes events as a producer would: the source's own Avro record, Confluent framing, keyed by the person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Producer
+
+import segue_schemas
+from segue.catalog import Catalog, Source
+from segue.errors import ConfigError, Unreachable
+from segue_agents.codecs.segment_json import NoEvent, Tick, encode_event, parse_event
+
+DELIVERED_WITHIN_S: Final = 10.0
+METADATA_WITHIN_S: Final = 5.0
+
+
+class EventPublisher:
+    """A producer of events in the Segment shape; each goes to the topic of the source whose contract names it."""
+
+    def __init__(self, bootstrap: str, catalog: Catalog, sources: Path | None = None) -> None:
+        """`sources`: the folder of the declarations, whose schema ids are used; the packaged ones when None."""
+        self._bootstrap = bootstrap
+        self._catalog = catalog
+        self._ids = segue_schemas.schema_ids(sources)
+        self._failed: str | None = None
+        self._places: list[tuple[str, int, int]] = []
+        """of what has been delivered since it was last emptied"""
+        self._producer = Producer({
+            "bootstrap.servers": bootstrap,
+            "partitioner": "murmur2_random",  # as Kafka's Java clients: all sources must agree on it
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "log_level": 0,  # what goes wrong is raised, in our words
+            "delivery.timeout.ms": round(DELIVERED_WITHIN_S * 1000),
+        })  # fmt: skip
+
+    def publish(self, event: Mapping[str, Any]) -> None:
+        """Queues an event of the Segment shape. Raises ConfigError if it is none; Unreachable: an earlier one failed."""
+        source = self._source(event)
+        try:
+            key, value = encode_event(source, self._ids[segue_schemas.full_name(dict(source.schema))], event)
+        except NoEvent as error:
+            raise _not_publishable(error) from error
+        self._producer.produce(source.topic, value, key, on_delivery=self._delivered)
+        self.poll()
+
+    def publish_and_wait(self, event: Mapping[str, Any]) -> tuple[str, int, int]:
+        """Publishes one event and returns its topic, partition and offset. Raises ConfigError, Unreachable."""
+        self._places.clear()
+        self._check_topic(event)
+        self.publish(event)
+        self._producer.flush(DELIVERED_WITHIN_S + 1)
+        self._raise_failure()
+        if not self._places:
+            raise Unreachable(f"No Kafka answers at {self._bootstrap}.", "Check the address, or run `segue up`.")
+        return self._places[-1]
+
+    def poll(self) -> None:
+        """Hears what became of earlier events. Raises Unreachable when one could not be delivered."""
+        self._producer.poll(0)
+        self._raise_failure()
+
+    def close(self) -> None:
+        """Waits for what is on its way."""
+        self._producer.flush(DELIVERED_WITHIN_S)
+
+    def _source(self, event: Mapping[str, Any]) -> Source:
+        try:
+            parsed = parse_event(event, self._catalog)
+        except NoEvent as error:
+            raise _not_publishable(error) from error
+        if isinstance(parsed, Tick):
+            raise _not_publishable("a tick is no event of a source.")
+        return self._catalog.sources[parsed.source]
+
+    def _check_topic(self, event: Mapping[str, Any]) -> None:
+        # produce() would wait ten seconds for a topic that nobody has created
+        topic = self._source(event).topic
+        try:
+            found = self._producer.list_topics(topic, timeout=METADATA_WITHIN_S).topics[topic]
+        except KafkaException as error:
+            raise Unreachable(
+                f"No Kafka answers at {self._bootstrap} ({error.args[0].str()}).",
+                "Check the address, or run `segue up`.",
+            ) from error
+        if found.error is not None:
+            raise Unreachable(f"{self._bootstrap} has no topic {topic!r}.", "A worker creates it: `segue run`.")
+
+    def _delivered(self, error: Any, message: Any) -> None:
+        if error is None:
+            self._places[:] = [(message.topic(), message.partition(), message.offset())]
+        elif self._failed is None:
+            self._failed = str(KafkaException(error).args[0].str())
+
+    def _raise_failure(self) -> None:
+        if self._failed is not None:
+            raise Unreachable(
+                f"An event could not be delivered to {self._bootstrap}: {self._failed}.",
+                "Check the address; topics are created by `segue run`.",
+            )
+
+
+def _not_publishable(why: object) -> ConfigError:
+    return ConfigError(f"The event cannot be published: {why}", "See docs/contracts.md, Files.")

@@ -1,0 +1,89 @@
+"""One partition index across all sources: decode, merge, and who is too far ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from segue.engine import Merger
+from segue.records import Batch
+from segue_agents.codecs.columns import ColumnDecoder
+from segue_agents.worker.clock import decode_tick
+
+AHEAD_ROWS: Final = 50_000
+"""a source with this many rows waiting for the others is not read on"""
+BEHIND_ROWS: Final = 10_000
+"""until so few are left; far apart, since a pause throws away what was fetched ahead"""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What the agent gets: a batch, and what it needs to commit it."""
+
+    batch: Batch
+    epoch: int
+    """of the assignment it was read under; an older one is skipped"""
+    group: Any
+    """the consumer's group metadata, taken on its thread"""
+    caught_up: bool
+    """nothing more was waiting in Kafka"""
+    arrived_ms: int
+    """when the newest record read so far arrived in Kafka"""
+
+
+@dataclass(slots=True)
+class Lane:
+    """The reading end of one owned partition index."""
+
+    index: int
+    epoch: int
+    merger: Merger
+    decoders: Mapping[str, ColumnDecoder]
+    """by topic"""
+    clock_topic: str
+    positions: dict[str, int] = field(default_factory=dict)
+    """topic -> the offset to be read next"""
+    paused: set[str] = field(default_factory=set)
+    arrived_ms: int = 0
+    fed: bool = False
+    """something came since the last look"""
+
+    def feed(self, topic: str, messages: list[Any]) -> None:
+        """Messages of one of this index's partitions."""
+        self.fed = True
+        self.positions[topic] = messages[-1].offset() + 1
+        if topic == self.clock_topic:
+            for message in messages:
+                time_ms = decode_tick(message.value())
+                if time_ms is not None:
+                    self.merger.tick(time_ms, message.offset())
+            return
+        decoder = self.decoders[topic]
+        self.arrived_ms = max(self.arrived_ms, messages[-1].timestamp()[1])
+        self.merger.feed(decoder.source_index, decoder.decode(messages))
+
+    def at_end(self, topic: str, offset: int) -> None:
+        """The end of a partition."""
+        self.fed = True
+        self.positions[topic] = offset
+        if topic != self.clock_topic:
+            self.merger.at_end(self.decoders[topic].source_index)
+
+    def waiting(self) -> int:
+        """Rows of the source that has the most."""
+        return max(self.merger.buffered(d.source_index) for d in self.decoders.values())
+
+    def balance(self) -> tuple[list[str], list[str]]:
+        """Topics to pause and topics to resume, now."""
+        pause, resume = [], []
+        for topic, decoder in self.decoders.items():
+            rows = self.merger.buffered(decoder.source_index)
+            if topic in self.paused:
+                if rows < BEHIND_ROWS:
+                    resume.append(topic)
+                    self.paused.discard(topic)
+            elif rows > AHEAD_ROWS:
+                pause.append(topic)
+                self.paused.add(topic)
+        return pause, resume

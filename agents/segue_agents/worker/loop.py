@@ -1,0 +1,263 @@
+"""The worker's loop: read, step, commit; and what comes and goes with partitions.
+
+Everything here runs on the event loop, under one gate: a batch, a commit, and the arrival or departure of partitions
+never overlap. Batches of partitions that have gone are skipped by their epoch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+import structlog
+from confluent_kafka import TopicPartition
+
+from segue.engine import PartitionState
+from segue.errors import SegueError
+from segue.plan import Plan
+from segue.records import Batch, Step
+from segue_agents.codecs.changes import ChangeEncoder
+from segue_agents.metrics import Metrics
+from segue_agents.settings import Settings
+from segue_agents.topics import clock_topic, dead_letters_topic, state_topic
+from segue_agents.transport.lane import Signal
+from segue_agents.worker.checkpoint import KEY
+from segue_agents.worker.clock import Clock, wall_ms
+from segue_agents.worker.committer import RESTART_EXIT_CODE, Committer, TransactionLost
+from segue_agents.worker.dead_letters import dead_letter_headers, original
+from segue_agents.worker.memory import Garbage
+from segue_agents.worker.owned import Owned
+from segue_agents.worker.recovery import Recovered
+from segue_agents.worker.store import StoreBroken
+
+REBUILDS: Final = 5
+"""so many in REBUILDS_WITHIN_S and the process gives up: two workers fight over one slot, or Kafka is ill"""
+REBUILDS_WITHIN_S: Final = 120.0
+CLOCK_ONLY_INTERVALS: Final = 10
+"""when nothing but time has passed, only every so many intervals are committed"""
+_log = structlog.get_logger(__name__)
+
+
+class GaveUp(SegueError):
+    """Too many rebuilds. Whoever supervises the process starts it again."""
+
+    exit_code = RESTART_EXIT_CODE
+
+
+class Worker:
+    """Owns partitions, and works off their batches."""
+
+    def __init__(
+        self, settings: Settings, plan: Plan, encoder: ChangeEncoder, committer: Committer, clock: Clock,
+        metrics: Metrics, on_rebuild: Callable[[], None],
+    ) -> None:
+        """`on_rebuild`: called when all was dropped and has to be read from the committed offsets again."""
+        self.failed: BaseException | None = None
+        self.owned: dict[int, Owned] = {}
+        self._settings = settings
+        self._plan = plan
+        self._topics = tuple(s.topic for s in plan.catalog.sources)
+        self._state_topic, self._clock_topic = state_topic(settings.app_id), clock_topic(settings.app_id)
+        self._dead_letters = dead_letters_topic(settings.app_id)
+        self._encoder = encoder
+        self._committer = committer
+        self._clock = clock
+        self._metrics = metrics
+        self._on_rebuild = on_rebuild
+        self._gate = asyncio.Lock()
+        self._garbage = Garbage()
+        self._group: Any = None
+        self._caught_up = True
+        self._urgent = False
+        self._committed_at = self._stepped_at = time.monotonic()
+        self._arrivals: list[int] = []
+        self._rebuilds: deque[float] = deque(maxlen=REBUILDS)
+
+    # --- the loop
+
+    async def work(self, signals: AsyncIterable[Signal]) -> None:
+        """Works off batches as they come, until there are no more."""
+        async for signal in signals:
+            async with self._gate:
+                owned = self.owned.get(signal.batch.partition)
+                if owned is None or owned.epoch != signal.epoch or self.failed is not None:
+                    continue  # the partition has gone meanwhile; whoever has it reads this again
+                try:
+                    owned.read(signal.batch)
+                    step = owned.state.step(signal.batch)
+                    await self._commit(owned, signal, step)
+                except (TransactionLost, StoreBroken) as lost:
+                    await self._rebuild(lost)
+                except BaseException as error:
+                    self.failed = error  # before the gate opens: a drain on the way out must commit nothing
+                    raise
+
+    async def _commit(self, owned: Owned, signal: Signal, step: Step) -> None:
+        """The step's output goes into the open transaction, which ends when it is time."""
+        self._send(owned, signal.batch, step)
+        owned.note(signal.batch, step, self._topics, self._clock_topic)
+        self._group, self._caught_up, self._stepped_at = signal.group, signal.caught_up, time.monotonic()
+        self._urgent = self._urgent or bool(step.touched or signal.batch.consumed or signal.batch.rejected)
+        if step.changes:
+            self._arrivals.append(signal.arrived_ms)
+        self._count(signal.batch, step)
+        if self._due():
+            await self._end_transaction()
+
+    async def commit_when_due(self) -> None:
+        """Commits what no further batch has committed: called now and then."""
+        if self.failed is None and self._due():
+            async with self._gate:
+                if self.failed is None and self._due():
+                    try:
+                        await self._end_transaction()
+                    except (TransactionLost, StoreBroken) as lost:
+                        await self._rebuild(lost)
+
+    def _due(self) -> bool:
+        if not any(o.batches for o in self.owned.values()):
+            return False
+        now, settings = time.monotonic(), self._settings
+        passed_ms = (now - self._committed_at) * 1000
+        if not self._urgent:
+            return passed_ms >= settings.commit_interval_ms * CLOCK_ONLY_INTERVALS
+        idle = self._caught_up or (now - self._stepped_at) * 1000 >= settings.idle_commit_interval_ms
+        return passed_ms >= (settings.idle_commit_interval_ms if idle else settings.commit_interval_ms)
+
+    # --- what goes out
+
+    def _send(self, owned: Owned, batch: Batch, step: Step) -> None:
+        produce, index = self._committer.produce, owned.index
+        if step.changes:
+            now_ms, topic, encode = self._clock.now_ms(), self._settings.output_topic, self._encoder.encode
+            for change in step.changes:
+                key, value, headers = encode(change, now_ms, index)
+                produce(topic, index, key, value, headers)
+        for rejected in batch.rejected:
+            key_, value_ = original(rejected.record)
+            produce(self._dead_letters, index, key_, value_,
+                    dead_letter_headers(rejected, self._topics[rejected.source], index))
+
+    async def _end_transaction(self) -> None:
+        """States, checkpoints and offsets; then the stores. Raises TransactionLost, StoreBroken."""
+        started = time.monotonic()
+        dirty = [o for o in self.owned.values() if o.batches]
+        await asyncio.get_running_loop().run_in_executor(None, self._finish, dirty)
+        self._committed_at, self._urgent = time.monotonic(), False
+        self._garbage.committed()
+        self._metrics.add("commits_total", 1)
+        self._metrics.observe("commit_duration_seconds", self._committed_at - started)
+        now_ms = wall_ms()
+        for arrived_ms in self._arrivals:
+            self._metrics.observe("event_to_change_seconds", max(0, now_ms - arrived_ms) / 1000)
+        self._arrivals.clear()
+        for owned in dirty:
+            self._gauge(owned)
+
+    def _finish(self, dirty: list[Owned]) -> None:
+        """On another thread, so that pages are served meanwhile; the gate keeps everyone else off."""
+        produce, layout_id = self._committer.produce, self._plan.layout_id
+        states = [owned.encoded() for owned in dirty]
+        for owned, encoded in zip(dirty, states, strict=True):
+            for person, state in encoded:
+                produce(self._state_topic, owned.index, person, state)
+        self._committer.checkpoint_follows()
+        checkpoints = [owned.checkpoint(layout_id) for owned in dirty]
+        for owned, checkpoint in zip(dirty, checkpoints, strict=True):
+            produce(self._state_topic, owned.index, KEY, checkpoint.encode())
+        self._committer.commit(
+            [TopicPartition(t, o.index, offset) for o in dirty for t, offset in o.moved().items()], self._group
+        )
+        for owned, encoded, checkpoint in zip(dirty, states, checkpoints, strict=True):
+            owned.changelog_offset += len(encoded) + 1 + self._committer.markers
+            at = msgspec.structs.replace(checkpoint, changelog_offset=owned.changelog_offset)
+            owned.store.write(encoded, at)
+            owned.committed(self._settings.max_persons)
+
+    # --- partitions come and go
+
+    def admit(self, recovered: Recovered, state: PartitionState, epoch: int) -> None:
+        """A partition whose store is as of the committed offsets. On the event loop, before any of its batches."""
+        checkpoint = recovered.checkpoint
+        offsets = dict(checkpoint.offsets) if checkpoint is not None else {}
+        self.owned[recovered.index] = Owned(
+            recovered.index, epoch, state, recovered.store, recovered.changelog_offset, recovered.persons, offsets,
+            clock_key=checkpoint.clock_key if checkpoint is not None else 0, previous=dict(offsets),
+        )
+        self._garbage.loaded()
+        self._gauge(self.owned[recovered.index])
+
+    async def release(self, indexes: Iterable[int], group: Any, keep: bool) -> dict[int, dict[str, int]]:
+        """Partitions go: finish what is in hand, commit (`keep`), close. Returns the offsets committed, per index."""
+        async with self._gate:
+            if keep and self.failed is None:
+                self._group = group
+                try:
+                    if any(o.batches for o in self.owned.values()):
+                        await self._end_transaction()
+                except (TransactionLost, StoreBroken) as lost:
+                    await self._rebuild(lost)
+            elif any(o.batches for o in self.owned.values()):
+                await self._forget()
+            gone = [o for i in indexes if (o := self.owned.pop(i, None)) is not None]
+            await self._close(gone)
+            return {o.index: o.previous for o in gone}
+
+    async def _rebuild(self, lost: TransactionLost | StoreBroken) -> None:
+        """Drops all that is not committed; the source begins anew from what is."""
+        stage = lost.stage if isinstance(lost, TransactionLost) else "store"
+        _log.warning("rebuild", stage=stage, error=str(lost))
+        self._metrics.add("rebuilds_total", 1, stage)
+        now = time.monotonic()
+        if len(self._rebuilds) == REBUILDS and now - self._rebuilds[0] < REBUILDS_WITHIN_S:
+            self.failed = GaveUp(
+                f"{REBUILDS} times in {REBUILDS_WITHIN_S:.0f} s a commit was lost, lastly: {lost}",
+                "Does another worker have this slot? See the broker's log.",
+            )
+            raise self.failed
+        self._rebuilds.append(now)
+        await self._forget()
+        self._on_rebuild()
+
+    async def _forget(self) -> None:
+        gone = list(self.owned.values())
+        self.owned.clear()
+        self._arrivals.clear()
+        await asyncio.get_running_loop().run_in_executor(None, self._committer.drop)
+        await self._close(gone)
+
+    async def _close(self, gone: list[Owned]) -> None:
+        for owned in gone:
+            await asyncio.get_running_loop().run_in_executor(None, owned.store.close)
+            self._metrics.forget(owned.index)
+
+    # --- numbers, per batch and per commit
+
+    def _count(self, batch: Batch, step: Step) -> None:
+        metrics, sources = self._metrics, self._plan.catalog.sources
+        for source, records in batch.consumed.items():
+            metrics.add("events_consumed_total", records, sources[source].name)
+        if step.late:
+            metrics.add("events_late_total", step.late)
+        if step.timers_fired:
+            metrics.add("timers_fired_total", step.timers_fired)
+        for rejected in batch.rejected:
+            metrics.add("events_rejected_total", 1, sources[rejected.source].name, rejected.reason)
+        counts: dict[tuple[int, bool], int] = {}
+        for change in step.changes:
+            key = (change.segment, change.entered)
+            counts[key] = counts.get(key, 0) + 1
+        for (segment, entered), n in counts.items():
+            metrics.add("changes_total", n, self._plan.segments[segment].name, "entered" if entered else "exited")
+
+    def _gauge(self, owned: Owned) -> None:
+        metrics, index = self._metrics, str(owned.index)
+        metrics.set("engine_time_seconds", owned.state.engine_time_ms / 1000, index)
+        metrics.set("state_persons", owned.persons, index)
+        metrics.set("state_memory_persons", len(owned.state.states), index)
+        metrics.set("state_bytes", owned.store.size_bytes(), index)
+        metrics.set("timers_pending", owned.state.timers_pending, index)

@@ -1,0 +1,82 @@
+"""A partition index this worker has: its states, its store, and what has happened since the last commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from segue.engine import PartitionState
+from segue.records import Batch, Step
+from segue_agents.worker.checkpoint import Checkpoint
+from segue_agents.worker.store import Store
+
+
+@dataclass(slots=True)
+class Owned:
+    """Touched by whoever holds the worker's gate."""
+
+    index: int
+    epoch: int
+    state: PartitionState
+    store: Store
+    changelog_offset: int
+    """a lower bound of the changelog's next record; all before it is in the store"""
+    persons: int
+    """with a stored state"""
+    offsets: dict[str, int]
+    """topic -> next offset, as of the last step"""
+    clock_key: int = 0
+    previous: dict[str, int] = field(default_factory=dict)
+    """as of the last commit"""
+    touched: set[bytes] = field(default_factory=set)
+    consumed: int = 0
+    changes: int = 0
+    new_persons: int = 0
+    batches: int = 0
+    """steps since the last commit; 0: nothing to commit"""
+
+    def read(self, batch: Batch) -> None:
+        """Brings the states the step will need into memory."""
+        missing = self.state.missing(batch)
+        if not missing:
+            return
+        load = self.state.load
+        encoded = self.store.get(missing)
+        for person, state in zip(missing, encoded, strict=True):
+            load(person, state)
+        self.new_persons += encoded.count(None)
+
+    def note(self, batch: Batch, step: Step, topics: tuple[str, ...], clock_topic: str) -> None:
+        """After a step: what the next commit has to take along."""
+        self.batches += 1
+        self.touched |= step.touched
+        self.changes += len(step.changes)
+        self.consumed += sum(batch.consumed.values())
+        self.clock_key = batch.clock_key
+        for source, offset in batch.next_offsets.items():
+            self.offsets[topics[source]] = offset
+        if batch.clock_offset is not None:
+            self.offsets[clock_topic] = batch.clock_offset
+
+    def encoded(self) -> list[tuple[bytes, bytes]]:
+        """Touched persons and their states."""
+        encode = self.state.encode
+        return [(person, encode(person)) for person in self.touched]
+
+    def moved(self) -> dict[str, int]:
+        """Offsets that are not those of the last commit."""
+        return {t: o for t, o in self.offsets.items() if self.previous.get(t) != o}
+
+    def checkpoint(self, layout_id: str) -> Checkpoint:
+        """As the changelog gets it."""
+        return Checkpoint(
+            layout_id, self.clock_key, self.state.engine_time_ms, dict(self.offsets), dict(self.previous),
+            consumed=self.consumed, changes=self.changes, states=len(self.touched),
+        )
+
+    def committed(self, max_persons: int) -> None:
+        """After a commit: nothing is pending."""
+        self.state.evict(max_persons, self.touched)
+        self.previous = dict(self.offsets)
+        self.persons += self.new_persons
+        self.touched = set()
+        self.batches = self.consumed = self.changes = self.new_persons = 0

@@ -1,0 +1,288 @@
+"""Bytes to columns: the same answer as a strict decoder of one record, whatever the schema and the bytes."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.agents.codecs.records import (
+    NOW_MS,
+    Record,
+    avro,
+    corrupted,
+    decoder_of,
+    event_schema,
+    events,
+    framed,
+    schemas,
+    source_of,
+    value_at,
+)
+
+import segue_schemas
+from segue.catalog import Catalog
+from segue.errors import ContractError
+from segue.limits import EVENT_BYTES, STRING_BYTES
+from segue.plan import SourceInputs
+from segue_agents.codecs.columns import ColumnDecoder
+from segue_agents.codecs.nodes import read_schema
+from segue_agents.codecs.rows import Undecodable, decode_row
+
+quick = settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def expected(decoder: ColumnDecoder, values: list[Any]) -> list[list[Any]]:
+    return [[value_at(v, f.path) for v in values] for f in decoder.inputs.fields]
+
+
+@quick
+@given(st.data())
+def test_random_records_of_random_schemas_decode_as_fastavro_reads_them(data: st.DataObject) -> None:
+    """Every scalar of every record equals what fastavro reads, and none had to be decoded alone."""
+    schema = data.draw(schemas())
+    bodies = [avro(schema, v) for v in data.draw(st.lists(events(schema), min_size=1, max_size=6))]
+    decoder = decoder_of(schema)
+    columns = decoder.decode([Record(framed(b), i) for i, b in enumerate(bodies)])
+    parsed = fastavro.parse_schema(schema)
+    read = [fastavro.schemaless_reader(io.BytesIO(b), parsed) for b in bodies]
+    assert columns.rejected == []
+    assert decoder.decoded_alone == 0
+    assert columns.fields == expected(decoder, read)
+    assert columns.time_ms.tolist() == [v["ts"] for v in read]
+    assert [type(v) for column in columns.fields for v in column] == [
+        type(v) for column in expected(decoder, read) for v in column]
+
+
+def strictly(node: Any, body: bytes) -> Any:
+    try:
+        return decode_row(node, body)
+    except Undecodable:
+        return Undecodable
+
+
+@quick
+@given(st.data())
+def test_corrupted_records_are_rejected_exactly_when_a_strict_decoder_rejects_them(data: st.DataObject) -> None:
+    """Accepted with equal values or rejected as the strict decoder does, and neighbours always pass."""
+    schema = data.draw(schemas())
+    good = [avro(schema, v) for v in data.draw(st.lists(events(schema), min_size=1, max_size=4))]
+    bodies = []
+    for body in good:
+        bodies += [body, corrupted(data.draw, body)]
+    decoder = decoder_of(schema)
+    node = read_schema(schema)
+    strict = [strictly(node, b) for b in bodies]
+    columns = decoder.decode([Record(framed(b), i) for i, b in enumerate(bodies)])
+    undecodable = {r.offset for r in columns.rejected if r.reason == "undecodable" and "not finite" not in r.detail}
+    assert undecodable == {i for i, v in enumerate(strict) if v is Undecodable}
+    assert not any(r.offset % 2 == 0 for r in columns.rejected)
+    rejected = {r.offset for r in columns.rejected}
+    assert columns.offset.tolist() == [i for i in range(len(bodies)) if i not in rejected]
+    seen = [v for i, v in enumerate(strict) if i not in rejected and v["event"] == "seen"]
+    assert columns.fields == expected(decoder, seen)
+
+
+@quick
+@given(st.data())
+def test_the_strict_decoder_accepts_nothing_that_fastavro_does_not(data: st.DataObject) -> None:
+    """What it accepts, fastavro reads equally; what fastavro reads and writes back equally, it accepts."""
+    schema = data.draw(schemas())
+    body = corrupted(data.draw, avro(schema, data.draw(events(schema))))
+    ours = strictly(read_schema(schema), body)
+    parsed = fastavro.parse_schema(schema)
+    stream = io.BytesIO(body)
+    try:
+        theirs = fastavro.schemaless_reader(stream, parsed)
+    except (EOFError, IndexError, ValueError, OverflowError, MemoryError, StopIteration, struct.error):
+        assert ours is Undecodable
+        return
+    if ours is not Undecodable:
+        assert repr(ours) == repr(theirs)
+        return
+    try:
+        again = avro(schema, theirs)
+    except Exception:  # noqa: BLE001  what fastavro read is not of the schema: an int of 64 bits
+        return
+    assert again != body
+
+
+SIMPLE = event_schema([{"name": "price", "type": ["null", "double"]}, {"name": "name", "type": ["null", "string"]}])
+GOOD = avro(SIMPLE, {"event": "seen", "price": 1.5, "name": "ü", "ts": NOW_MS})
+
+def priced(ts: int, price: float | None = None, name: str | None = None) -> bytes:
+    return framed(avro(SIMPLE, {"event": "seen", "price": price, "name": name, "ts": ts}))
+
+
+BAD = [
+    (None, "undecodable", "no value"),
+    (b"", "undecodable", "empty"),
+    (b"\x01\x00\x00\x00\x01", "undecodable", "first byte is 1"),
+    (b"\x00\x00\x00\x01", "undecodable", "4 bytes"),
+    (framed(b""), "undecodable", "event"),
+    (framed(GOOD[:-1]), "undecodable", "ts"),
+    (framed(GOOD + b"\x00"), "undecodable", "1 bytes are left over"),
+    (framed(b"\x01"), "undecodable", "-1 bytes are claimed"),
+    (framed(b"\xfe\xff\xff\xff\x0fabc"), "undecodable", "3 are there"),
+    (framed(b"\xff" * 40), "undecodable", "64 bits"),
+    (framed(b"\x08seen\x01\x00\x00"), "undecodable", "branch -1 of 2"),
+    (framed(b"\x08seen\x04\x00\x00"), "undecodable", "branch 2 of 2"),
+    (framed(b"\x08seen\x00\x02\x02\xff\x00"), "undecodable", "UTF-8"),
+    (framed(b"\x08seen\x00\x02\x06\xed\xa0\x80" + avro("long", NOW_MS)), "undecodable", "UTF-8"),
+    (framed(GOOD, 999), "unknown_schema", "999"),
+    (priced(NOW_MS, float("nan")), "undecodable", "finite"),
+    (priced(NOW_MS, float("inf")), "undecodable", "finite"),
+    (priced(0), "no_time", "is 0"),
+    (priced(-1), "no_time", "is -1"),
+    (priced(1_790_000_000), "no_time", "seconds"),
+    (priced(NOW_MS * 1000), "no_time", "micro"),
+    (priced(1 << 62), "no_time", "nano"),
+    (priced(NOW_MS, None, "x" * (STRING_BYTES + 1)), "too_large", "name"),
+    (framed(GOOD + b"\x00" * EVENT_BYTES), "too_large", "bytes"),
+]
+
+
+@pytest.mark.parametrize(("value", "reason", "says"), BAD)
+def test_a_bad_record_is_rejected_with_its_reason_and_its_neighbours_pass(
+    value: bytes | None, reason: str, says: str
+) -> None:
+    """One bad record between two good ones: a reason that says what was wrong, and two rows."""
+    columns = decoder_of(SIMPLE).decode([Record(framed(GOOD), 3), Record(value, 4), Record(framed(GOOD), 7)])
+    (rejected,) = columns.rejected
+    assert (rejected.offset, rejected.reason) == (4, reason)
+    assert says in rejected.detail
+    assert rejected.record.body is value
+    assert columns.offset.tolist() == [3, 7]
+    assert columns.fields == [[1.5, 1.5], ["ü", "ü"]]
+    assert columns.person == [b"ann", b"ann"]
+    assert columns.next_offset == 8
+
+
+@pytest.mark.parametrize(("key", "reason"), [(None, "no_person"), (b"", "no_person"), (b"\xff", "no_person"),
+                                             (b"k" * (STRING_BYTES + 1), "too_large")])
+def test_a_record_whose_key_is_no_person_is_rejected(key: bytes | None, reason: str) -> None:
+    """Null, empty, not UTF-8 and enormous keys belong to nobody."""
+    columns = decoder_of(SIMPLE).decode([Record(framed(GOOD), 0, key), Record(framed(GOOD), 1, "bø".encode())])
+    assert [(r.offset, r.reason) for r in columns.rejected] == [(0, reason)]
+    assert columns.person == ["bø".encode()]
+
+
+def test_rows_that_no_rule_reads_move_time_and_make_no_values() -> None:
+    """An irrelevant event has a time and no person, no values."""
+    other = avro(SIMPLE, {"event": "seen!", "price": 2.0, "name": "n", "ts": NOW_MS + 1})
+    columns = decoder_of(SIMPLE).decode([Record(framed(other), 0), Record(framed(GOOD), 1)])
+    assert columns.kind.tolist() == [-1, 0]
+    assert columns.time_ms.tolist() == [NOW_MS + 1, NOW_MS]
+    assert columns.fields == [[1.5], ["ü"]]
+
+
+def test_event_names_that_share_words_are_told_apart() -> None:
+    """Names alike in their first sixteen bytes, prefixes of each other, or empty get their own kinds."""
+    kinds = {"Product Added": 0, "Product Added to Wishlist": 1, "Product Added to Wishlists": 2, "Prod": 3, "é": 4}
+    names = [*kinds, "Product", "", "Product Added to Wishlist!?", "Product Addee", "e\u0301"]
+    bodies = [avro(SIMPLE, {"event": n, "price": None, "name": None, "ts": NOW_MS}) for n in names]
+    columns = decoder_of(SIMPLE, kinds).decode([Record(framed(b), i) for i, b in enumerate(bodies)])
+    assert columns.kind.tolist() == [0, 1, 2, 3, 4, -1, -1, -1, -1, -1]
+
+
+def test_one_partition_may_mix_schemas() -> None:
+    """Older writers lack a field, which takes the reader's default, or write ints where others write doubles."""
+    older = {"type": "record", "name": "Event", "fields": [
+        {"name": "ts", "type": {"type": "long", "logicalType": "timestamp-micros"}}, {"name": "price", "type": "int"},
+        {"name": "event", "type": {"type": "enum", "name": "K", "symbols": ["none", "seen"]}}]}
+    reader = event_schema([{"name": "price", "type": ["null", "double"]},
+                           {"name": "shop", "type": "string", "default": "main"}])
+    source = source_of(reader)
+    decoder = ColumnDecoder(0, source, SourceInputs(0, {"seen": 5}, tuple(source.fields.values())),
+                            {70_000: reader, 200: older})
+    new = avro(reader, {"event": "seen", "price": 2.5, "shop": "øst", "ts": NOW_MS})
+    old = avro({**older, "fields": [{"name": "ts", "type": "long"}, *older["fields"][1:]]},
+               {"ts": NOW_MS * 1000 + 999, "price": 3, "event": "seen"})
+    columns = decoder.decode([Record(framed(b, i), at) for at, (b, i) in enumerate(
+        [(new, 70_000), (old, 200), (new, 70_000), (old, 200)])])
+    assert columns.rejected == []
+    assert columns.fields == [[2.5, 3, 2.5, 3], ["øst", "main", "øst", "main"]]
+    assert columns.time_ms.tolist() == [NOW_MS] * 4
+    assert columns.kind.tolist() == [5] * 4
+
+
+def test_an_array_longer_than_the_columns_take_is_decoded_alone() -> None:
+    """A record with 1,000 items between small ones gives its values, in both sized and unsized blocks."""
+    items = {"type": "array", "items": "string"}
+    schema = event_schema([{"name": "items", "type": items}, {"name": "n", "type": "int"}])
+    decoder = decoder_of(schema)
+    sizes = (1, 1000, 2, 0)
+    bodies = [avro(schema, {"event": "seen", "items": ["ü"] * n, "n": n, "ts": NOW_MS}) for n in sizes]
+    sized = b"\x08seen" + avro("long", -1) + avro("long", 2) + b"\x02x\x00" + avro("int", 9) + avro("long", NOW_MS)
+    columns = decoder.decode([Record(framed(b), i) for i, b in enumerate([*bodies, sized])])
+    assert columns.rejected == []
+    assert decoder.decoded_alone == 1
+    assert columns.fields == [[1, 1000, 2, 0, 9]]
+
+
+def test_an_array_that_claims_a_billion_items_is_rejected_at_once() -> None:
+    """The count is checked against the bytes there are, in the columns and alone."""
+    schema = event_schema([{"name": "items", "type": {"type": "array", "items": "string"}}])
+    columns = decoder_of(schema).decode([Record(framed(b"\x08seen" + avro("long", 10**9) + b"\x00"), 0)])
+    assert "1000000000 items are claimed" in columns.rejected[0].detail
+
+
+def deep(levels: int) -> Any:
+    return "string" if levels == 0 else {"type": "array", "items": deep(levels - 1)}
+
+
+UNSAFE = [
+    ({"type": "array", "items": "null"}, "no bytes"),
+    ({"type": "array", "items": {"type": "fixed", "name": "Z", "size": 0}}, "no bytes"),
+    ({"type": "record", "name": "Event2", "fields": [{"name": "next", "type": ["null", "Event2"]}]}, "recursive"),
+    ({"type": "record", "name": "A", "fields": [{"name": "e", "type": ["null", "Event"]}]}, "recursive"),
+    (deep(17), "deeper"),
+    ("Unheard", "unknown type"),
+]
+
+
+@pytest.mark.parametrize(("type_", "says"), UNSAFE)
+def test_a_schema_that_could_kill_a_worker_is_refused(type_: Any, says: str) -> None:
+    """Recursion, depth and items without bytes are refused before any byte is decoded."""
+    with pytest.raises(ContractError, match=says):
+        read_schema(event_schema([{"name": "f", "type": type_}]))
+
+
+def test_a_writers_schema_without_the_time_is_refused() -> None:
+    """The declaration names fields that every writer must have."""
+    schema = {"type": "record", "name": "Event", "fields": [{"name": "event", "type": "string"}]}
+    with pytest.raises(ContractError, match="lacks the field 'ts'"):
+        ColumnDecoder(0, source_of(SIMPLE), SourceInputs(0, {}, ()), {1: schema})
+
+
+def test_the_examples_of_the_contracts_are_taken_or_rejected_as_they_say() -> None:
+    """Every invalid example meets its stated reason; every valid one, encoded, is taken."""
+    from segue_agents.codecs.segment_json import encode_event
+
+    catalog = Catalog.from_declarations(segue_schemas.load_declarations())
+    ids = segue_schemas.schema_ids()
+    for index, source in enumerate(catalog.sources):
+        schema_id = ids[segue_schemas.full_name(source.schema)]
+        inputs = SourceInputs(index, {raw: i for i, raw in enumerate(source.events)}, tuple(source.fields.values()))
+        decoder = ColumnDecoder(index, source, inputs, {schema_id: source.schema})
+        for example in segue_schemas.examples(source.name):
+            if example.valid:
+                key, value = encode_event(source, schema_id, example.event)
+            else:
+                plain = read_plain(source.schema)
+                value = framed(avro(plain, example.event), schema_id) if example.raw is None else example.raw
+                key = None if example.key is None else example.key.encode()
+            columns = decoder.decode([Record(value, 0, key)])
+            reasons = [r.reason for r in columns.rejected]
+            assert reasons == ([] if example.valid else [example.reason]), (example.name, columns.rejected)
+            assert not example.valid or columns.kind.tolist() != [-1], example.name
+
+
+def read_plain(schema: Any) -> Any:
+    from segue_agents.codecs.segment_json import without_logical
+
+    return without_logical(schema)
