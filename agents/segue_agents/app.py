@@ -57,6 +57,7 @@ class SegueApp(faust.App):
 
     BootStrategy = OwnTransport
     segue: Worker
+    source: SignalSource
 
 
 def create_app(settings: Settings) -> SegueApp:
@@ -90,7 +91,7 @@ def create_app(settings: Settings) -> SegueApp:
     if ticker is not None:
         app.service(ticker)  # type: ignore[arg-type]
     app.service(source)  # type: ignore[arg-type]
-    app.segue = worker
+    app.segue, app.source = worker, source
     return app
 
 
@@ -115,6 +116,8 @@ def run_worker(settings: Settings) -> int:
     finally:
         with suppress(Exception):
             loop.run_until_complete(host.stop())
+        # after a signal `start` returns as soon as the stop has begun: the drain needs the loop until it is done
+        loop.run_until_complete(app.source.on_stop())
     failure = app.segue.failed or failure or host.crash_reason
     _log.info("worker_stopped", failed=failure is not None)
     return _exit_code(failure)

@@ -17,6 +17,8 @@ from segue.records import Int64s, RejectReason
 from segue_agents.codecs.vectors import Bools, Vectors
 
 HEADER: Final = 5
+SHORT: Final = 16
+"""bytes of a string, on average, up to which strings are packed before they are cut"""
 _HEADER_BITS: Final = np.uint64((1 << 40) - 1)
 _HIGH_ID_BITS: Final = np.uint64(0x8080808000)
 
@@ -26,6 +28,8 @@ class Frame:
 
     def __init__(self, values: Sequence[bytes | None], pad: int) -> None:
         self.rejected: dict[int, tuple[RejectReason, str]] = {}
+        self._ascii = False
+        self._text = ""
         present: list[bytes]
         try:
             present = list(values)  # type: ignore[arg-type]
@@ -90,8 +94,8 @@ class Frame:
             good[list(self.rejected)] = False
         return good
 
-    def check_text(self, apart: Iterable[int]) -> str | None:
-        """Reject rows with a string that is not UTF-8. The whole buffer as str if it is ASCII.
+    def check_text(self, apart: Iterable[int]) -> None:
+        """Reject rows with a string that is not UTF-8.
 
         `apart`: rows that were decoded alone and take no part. Nothing but text is left in the buffer afterwards.
         """
@@ -103,13 +107,29 @@ class Frame:
             vectors.bytes[self.start[row] : self.end[row]] = 0
         if self._blank_ids:
             vectors.words[self.start] &= ~_HEADER_BITS
-        if self.data.isascii():
-            return self.data.decode("ascii")
-        try:
-            self.data.decode()
-        except UnicodeDecodeError:
-            self._check_each()
-        return None
+        self._ascii = self.data.isascii()
+        if not self._ascii:
+            try:
+                self.data.decode()
+            except UnicodeDecodeError:
+                self._check_each()
+
+    def strings(self, start: Int64s, end: Int64s) -> list[str]:
+        """Strings of good rows, at least one; after `check_text`."""
+        if not self._ascii:
+            data = self.data
+            return [data[a:b].decode() for a, b in zip(start.tolist(), end.tolist(), strict=True)]
+        length = end - start
+        after = np.cumsum(length)
+        total = int(after[-1])
+        if total <= SHORT * len(start):
+            # short strings are packed first: a str of the whole buffer costs more in page faults than they in all
+            at = np.repeat(start - (after - length), length) + np.arange(total)
+            text = self.vectors.bytes.take(at).tobytes().decode("ascii")
+            start, end = after - length, after
+        else:
+            self._text = text = self._text or self.data.decode("ascii")
+        return [text[a:b] for a, b in zip(start.tolist(), end.tolist(), strict=True)]
 
     def _check_each(self) -> None:
         for row, (start, end) in enumerate(zip(self.start.tolist(), self.end.tolist(), strict=True)):

@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.records import Int64s
+from segue_agents.codecs.framing import Frame
 from segue_agents.codecs.nodes import Node
 from segue_agents.codecs.vectors import Vectors
 
@@ -83,28 +84,25 @@ class Column:
         self.b[row] = 0
         self.objects.append(value)
 
-    def values(self, at: Int64s, data: bytearray, text: str | None, symbols: Sequence[str]) -> list[Any]:
-        """Python values of the rows `at`; `text` is the whole buffer as str when it is ASCII."""
+    def values(self, at: Int64s, frame: Frame, symbols: Sequence[str]) -> list[Any]:
+        """Python values of the rows `at`, which are good."""
         tags = self.tag[at]
         present = np.flatnonzero(np.bincount(tags, minlength=1)).tolist()
         if len(present) == 1:
-            return self._one_type(present[0], at, data, text, symbols)
+            return self._one_type(present[0], at, frame, symbols)
         out = np.full(len(at), None, object)
         for tag in present:
             if tag != NULL:
                 where = np.flatnonzero(tags == tag)
-                out[where] = np.array([*self._one_type(tag, at[where], data, text, symbols), None], object)[:-1]
+                out[where] = np.array([*self._one_type(tag, at[where], frame, symbols), None], object)[:-1]
         return list(out.tolist())
 
-    def _one_type(self, tag: int, at: Int64s, data: bytearray, text: str | None, symbols: Sequence[str]) -> list[Any]:
+    def _one_type(self, tag: int, at: Int64s, frame: Frame, symbols: Sequence[str]) -> list[Any]:
         if tag == NULL:
             return [None] * len(at)
         a = self.a[at]
         if tag == TEXT:
-            spans = zip(a.tolist(), self.b[at].tolist(), strict=True)
-            if text is not None:
-                return [text[start:end] for start, end in spans]
-            return [data[start:end].decode() for start, end in spans]
+            return frame.strings(a, self.b[at])
         if tag in (FLOAT, INT, BOOL):
             # + 0.0: minus zero is zero
             numbers: npt.NDArray[Any] = a if tag == INT else a != 0 if tag == BOOL else a.view(np.float64) + 0.0

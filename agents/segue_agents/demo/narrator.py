@@ -29,7 +29,7 @@ NOUNS: Final[Mapping[frozenset[str], str]] = {
     frozenset({"email_opened", "email_link_clicked"}): "email open or click",
 }
 _UNITS: Final = (("day", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
-_VALUES_SHOWN: Final = 4
+_VALUES_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,8 @@ class Narrator:
             parts.append(f"cause: {str(change['cause']).replace('_', ' ')}")
         if change["change"] == "entered" and change.get("expires_at") is not None:
             parts.append(f"ends {self._until(change['at'], change['expires_at'])} if nothing happens")
-        for name, values in sorted((change.get("features") or {}).items()):
-            if values and change["change"] == "entered":
-                more = ", ..." if len(values) > _VALUES_SHOWN else ""
-                newest_first = ", ".join(map(str, list(values)[::-1][:_VALUES_SHOWN]))
-                parts.append(f"{name.replace('_', ' ')}: {newest_first}{more}")
+        if change["change"] == "entered" and segment is not None and segment.attach:
+            parts += _brings(segment.attach[0], change.get("features") or {})
         return "; ".join(parts)
 
     def _moment(self, ms: int) -> datetime:
@@ -98,6 +95,15 @@ class Narrator:
         at, end = self._moment(at_ms), self._moment(end_ms)
         same_day = at.date() == end.date()
         return f"{end:%H:%M}" if same_day else f"{end:%H:%M} on {end:%b} {end.day}"
+
+
+def _brings(name: str, features: Mapping[str, Any]) -> list[str]:
+    """The first feature that the segment attaches, newest value first: a line has room for one."""
+    values = list(features.get(name) or ())[::-1]
+    if not values:
+        return []
+    more = ", ..." if len(values) > _VALUES_SHOWN else ""
+    return [f"{name.replace('_', ' ')}: {', '.join(map(str, values[:_VALUES_SHOWN]))}{more}"]
 
 
 def _reason(segment: Segment, entered: bool, cause: str, their: str) -> str:
@@ -159,10 +165,13 @@ def duration(ms: int) -> str:
 
 
 def _join(items: Iterable[Condition], word: str, their: str) -> str:
-    """`in a and b`, not `in a and in b`; brackets where a condition joins others itself."""
+    """`in a and b`, not `in a and in b`; a window they share once; brackets where a condition joins others itself."""
     said = [f"({describe(i, their)})" if isinstance(i, And | Or) else describe(i, their) for i in items]
     if all(text.startswith("in ") for text in said):
         return "in " + word.join(text.removeprefix("in ") for text in said)
+    windows = {text.rpartition(" in the last ")[2] for text in said}
+    if len(windows) == 1 and all(" in the last " in text and text[-1] != ")" for text in said):
+        return word.join(text.rpartition(" in the last ")[0] for text in said) + " in the last " + windows.pop()
     return word.join(said)
 
 
@@ -172,8 +181,16 @@ def _what_stopped(when: Condition, cause: str, their: str) -> str:
         ended_by_event = cause == "event"
         likely = [c for c in when.items if isinstance(c, Not) == ended_by_event or isinstance(c, InSegment)]
         if likely:
-            return " or ".join(denied(item, their) for item in likely)
+            return " or ".join(_ended(item, ended_by_event, their) for item in likely)
     return denied(when, their)
+
+
+def _ended(condition: Condition, by_event: bool, their: str) -> str:
+    match condition:
+        case Not(Count(events, ">=", 1)) if by_event:
+            return f"after {_one(events)}"
+        case _:
+            return denied(condition, their)
 
 
 def _describe_count(count: Count) -> str:

@@ -81,9 +81,9 @@ def run_demo(options: DemoOptions, out: Console, log: Console) -> Tally:
             _say(log, "starting a worker: segue run")
             metrics = f"http://127.0.0.1:{port}/metrics"
             _wait_for_worker(worker, metrics)
-            _say(log, f"Kafka at {broker.bootstrap}, metrics at {metrics}")
-            _say(log, _about_time(options))
             with contextlib.suppress(KeyboardInterrupt):
+                _say(log, f"Kafka at {broker.bootstrap}, metrics at {metrics}")
+                _say(log, _about_time(options))
                 _open_shop(options, clock, broker.bootstrap, plan, worker, out, tally)
             _say(log, "\nclosing: the worker commits what it has, then Kafka stops")
     return tally
@@ -91,17 +91,21 @@ def run_demo(options: DemoOptions, out: Console, log: Console) -> Tally:
 
 def next_steps(tally: Tally, rules: Path) -> str:
     """The last words: what was seen, and what to try next."""
+    with contextlib.suppress(ValueError):
+        rules = rules.relative_to(Path.cwd())
     seen = ", ".join(f"{n} of {segment}" for segment, n in tally.changes.most_common())
-    return f"""\
-{tally.events} events, {tally.changes.total()} changes{f': {seen}' if seen else ''}.
-
-Next:
-  segue check {rules}                                    what each rule keeps and costs
-  segue replay examples/events.jsonl --rules {rules}     the same engine over a file, no broker
-  segue up                                               a broker that stays; then, each in a terminal of its own:
-  segue run --rules {rules}                              a worker: any Kafka with --broker host:9092
-  segue watch                                            the changes
-  segue send "Product Viewed" --person ada product_id=42    one event"""
+    example = rules.parent / "events.jsonl" if (rules.parent / "events.jsonl").exists() else "events.jsonl"
+    steps = (
+        (f"segue check {rules}", "what each rule keeps and costs"),
+        (f"segue replay {example} --rules {rules}", "the same engine over a file, no broker"),
+        ("segue up", "a Kafka that stays; then, each in a terminal of its own:"),
+        (f"segue run --rules {rules}", "a worker; any Kafka with --broker host:9092"),
+        ("segue watch", "the changes"),
+        ('segue send "Product Viewed" --person ada product_id=42', "one event"),
+    )
+    width = max(len(command) for command, _ in steps)
+    told = "\n".join(f"  {command:{width}}  {what}" for command, what in steps)
+    return f"{tally.events} events, {tally.changes.total()} changes{f': {seen}' if seen else ''}.\n\nNext:\n{told}"
 
 
 def _open_shop(

@@ -19,7 +19,8 @@ def happened(name: str, within_ms: int | None = None, n: int = 1) -> Count:
 ABANDONED = Absence(Events(("product_added",)), Events(("order_completed",)), 30 * MIN, Events(("product_removed",)))
 SEGMENTS = (
     Segment(
-        "behavior_cart_abandon", enter=ABANDONED, exit_events=(Events(("order_completed",)),), exit_after_ms=7 * DAY
+        "behavior_cart_abandon", enter=ABANDONED, exit_events=(Events(("order_completed",)),), exit_after_ms=7 * DAY,
+        attach=("abandoned_cart",),
     ),
     Segment("behavior_high_intent", when=happened("product_viewed", 7 * DAY, 5)),
     Segment(
@@ -46,7 +47,8 @@ def said(segment: str, change: str, cause: str, **more: Any) -> str:
         ("behavior_high_intent", "entered", "event", "5 product views in the last 7 days"),
         ("behavior_high_intent", "exited", "timer", "fewer than 5 product views in the last 7 days"),
         ("behavior_browsing", "exited", "timer", "no product view in the last 20 min"),
-        ("behavior_browsing", "exited", "event", "an order in the last 20 min"),
+        ("behavior_browsing", "entered", "event", "a product view and no order in the last 20 min"),
+        ("behavior_browsing", "exited", "event", "after an order"),
         ("hot_lead", "entered", "event", "in behavior_high_intent and engagement_email"),
         ("hot_lead", "exited", "timer", "not in behavior_high_intent or not in engagement_email"),
         ("behavior_high_intent", "entered", "correction",

@@ -1,0 +1,154 @@
+"""Run real workers over the reference workload and say what it cost.
+
+usage: run.py WORKERS ORACLE.pickle [--broker HOST:PORT] [--kill SECONDS] [--wipe] [--join SECONDS] [--guarantee G]
+The topics site-events and email-events must be filled. Each run has an app id, topics and state of its own.
+  --kill S   kill -9 the first worker after S seconds of work, and start it again
+  --wipe     ... and delete its local state before it starts again
+  --join S   start the last worker only after S seconds of work
+Time counts from the first partition that is ready to the commit of the last offset; CPU is that of the workers,
+start-up included. Ends with the comparison against the oracle; exit 1 if a change differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from compare import compare
+
+HERE = Path(__file__).parent
+TOPICS = ("site-events", "email-events")
+
+
+class Workers:
+    """Child processes, one a slot."""
+
+    def __init__(self, app: str, folder: Path, arguments: argparse.Namespace) -> None:
+        self.folder, self.app, self.arguments = folder, app, arguments
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.cpu_s = self.peak_mb = 0.0
+
+    def start(self, slot: int) -> None:
+        log = (self.folder / f"worker-{slot}.log").open("ab")
+        self.processes[slot] = subprocess.Popen(
+            [sys.executable, "-m", "segue_agents.cli", "run", "--broker", self.arguments.broker, "--app-id", self.app,
+             "--slot", str(slot), "--data-dir", str(self.folder / "state"), "--clock", "none",
+             "--rules", str(HERE.parents[1] / "examples" / "reference"), "--sources", str(HERE / "sources"),
+             "--output-format", "json", "--output-topic", f"out-{self.app}", "--guarantee", self.arguments.guarantee],
+            stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def stop(self, slot: int, how: signal.Signals) -> None:
+        process = self.processes.pop(slot)
+        process.send_signal(how)
+        _, _, usage = os.wait4(process.pid, 0)
+        self.cpu_s += usage.ru_utime + usage.ru_stime
+        self.peak_mb += usage.ru_maxrss / 1024
+
+    def ready_at(self) -> float | None:
+        """When the first partition of any worker was ready, by its log."""
+        lines = [line for f in self.folder.glob("*.log") for line in f.read_text().splitlines() if "partition_ready" in line]
+        return min((datetime.fromisoformat(x.split()[0]).replace(tzinfo=UTC).timestamp() for x in lines), default=None)
+
+
+def ends(broker: str) -> dict[tuple[str, int], int]:
+    """End offsets of the inputs."""
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": "bench-look", "enable.auto.commit": False})
+    known = consumer.list_topics(timeout=10).topics
+    out = {
+        (t, p): consumer.get_watermark_offsets(TopicPartition(t, p), timeout=10)[1]
+        for t in TOPICS
+        for p in known[t].partitions
+    }
+    consumer.close()
+    return out
+
+
+def committed(admin: AdminClient, app: str, end: dict[tuple[str, int], int]) -> int:
+    """How many records the group has committed."""
+    try:
+        answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(app)])[app].result(5)
+    except Exception:  # noqa: BLE001 - the group may not be there yet, or be at a commit: asked again
+        return 0
+    return sum(max(0, t.offset) for t in answer.topic_partitions if (t.topic, t.partition) in end)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("workers", type=int)
+    parser.add_argument("oracle", type=Path)
+    parser.add_argument("--broker", default="127.0.0.1:19092")
+    parser.add_argument("--kill", type=float)
+    parser.add_argument("--wipe", action="store_true")
+    parser.add_argument("--join", type=float)
+    parser.add_argument("--guarantee", default="exactly_once")
+    parser.add_argument("--timeout", type=float, default=300)
+    arguments = parser.parse_args()
+    app = f"bench-{os.getpid()}"
+    folder = Path(tempfile.mkdtemp(prefix="segue-bench-"))
+    result = measure(app, folder, arguments)
+    result |= compare(f"out-{app}", arguments.oracle, arguments.broker)
+    AdminClient({"bootstrap.servers": arguments.broker}).delete_topics(
+        [f"out-{app}", *(f"segue-{app}-{x}" for x in ("state", "clock", "dead-letters"))]
+    )
+    print(json.dumps(result))
+    same = result["identical"] == result["expected"] and not result["extra"] and not result["out_of_sequence"]
+    if same:
+        shutil.rmtree(folder)
+    return not same
+
+
+def measure(app: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Let the workers work until everything is committed."""
+    admin = AdminClient({"bootstrap.servers": arguments.broker})
+    end = ends(arguments.broker)
+    total = sum(end.values())
+    workers = Workers(app, folder, arguments)
+    late = arguments.workers - 1 if arguments.join else None
+    started = time.time()
+    for slot in range(arguments.workers):
+        if slot != late:
+            workers.start(slot)
+    ready, kill, join = None, arguments.kill, arguments.join
+    while (done := committed(admin, app, end)) < total:
+        ready = ready or workers.ready_at()
+        worked = time.time() - ready if ready else 0.0
+        if kill and worked > kill:
+            workers.stop(0, signal.SIGKILL)
+            if arguments.wipe:
+                shutil.rmtree(folder / "state", ignore_errors=True)
+            workers.start(0)
+            kill = None
+        if join and late is not None and worked > join:
+            workers.start(late)
+            join = None
+        if time.time() - started > arguments.timeout:
+            raise SystemExit(f"only {done} of {total} committed; logs in {folder}")
+        time.sleep(0.1)
+    finished = time.time()
+    for slot in list(workers.processes):
+        workers.stop(slot, signal.SIGTERM)
+    wall_s = finished - (ready or started)
+    return {
+        "workers": arguments.workers, "guarantee": arguments.guarantee, "events": total, "wall_s": round(wall_s, 2),
+        "events_per_s": round(total / wall_s), "events_per_s_with_start": round(total / (finished - started)),
+        "cpu_s_per_million": round(workers.cpu_s / total * 1e6, 2), "peak_mb": round(workers.peak_mb),
+        "logs": str(folder),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())
