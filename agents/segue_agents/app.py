@@ -114,10 +114,8 @@ def run_worker(settings: Settings) -> int:
     except Exception as error:  # noqa: BLE001 (told apart below)
         failure = error
     finally:
-        with suppress(Exception):
-            loop.run_until_complete(host.stop())
-        # after a signal `start` returns as soon as the stop has begun: the drain needs the loop until it is done
-        loop.run_until_complete(app.source.on_stop())
+        with suppress(Exception):  # it raises what the crash was, which we have
+            host.stop_and_shutdown()  # after a signal `start` returns when the stop has only begun: waits for the drain
     failure = app.segue.failed or failure or host.crash_reason
     _log.info("worker_stopped", failed=failure is not None)
     return _exit_code(failure)

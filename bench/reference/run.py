@@ -135,7 +135,8 @@ def measure(app: str, folder: Path, arguments: argparse.Namespace) -> dict[str, 
         if join and late is not None and worked > join:
             workers.start(late)
             join = None
-        if time.time() - started > arguments.timeout:
+        dead = [slot for slot, process in workers.processes.items() if process.poll() is not None]
+        if dead or time.time() - started > arguments.timeout:
             raise SystemExit(f"only {done} of {total} committed; logs in {folder}")
         time.sleep(0.1)
     finished = time.time()

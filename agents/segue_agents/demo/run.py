@@ -185,8 +185,8 @@ def _wall_ms() -> int:
 
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """A SIGTERM or a closed terminal ends the demo as ^C does: in good order."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    """A SIGTERM or a closed terminal ends the demo as ^C does: in good order. ^C too, where a shell had it ignored."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, _interrupt) for number in numbers]
     try:
         yield

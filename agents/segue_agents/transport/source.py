@@ -13,10 +13,10 @@ dropped and a new session begins: the same way as after a start, so there is onl
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 import faust
@@ -199,7 +199,7 @@ class SignalSource(mode.Service):  # type: ignore[misc]
                 if batch is None or self._lanes.get(lane.index) is not lane:
                     break
                 group = consumer.consumer_group_metadata()
-                self._on_loop(self._channel.put(Signal(batch, lane.epoch, group, caught_up, lane.arrived_ms)))
+                self._put(Signal(batch, lane.epoch, group, caught_up, lane.arrived_ms))
             if caught_up:
                 lane.fed = False
 
@@ -283,20 +283,18 @@ class SignalSource(mode.Service):  # type: ignore[misc]
             except KafkaException as error:
                 _log.warning("offsets_not_committed", error=error.args[0].str())
 
+    def _put(self, signal: Signal) -> None:
+        """Waits for room; given up when the agent has failed, since nobody would take it."""
+        future = asyncio.run_coroutine_threadsafe(self._channel.put(signal), self._events)
+        while self._worker.failed is None:
+            with suppress(TimeoutError):
+                future.result(0.5)
+                return
+        future.cancel()
+
     def _on_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Runs it on the event loop and waits. Given up when the agent has failed: nobody would take the batch."""
-        future = asyncio.run_coroutine_threadsafe(work, self._events)
-        while True:
-            try:
-                return future.result(0.5)
-            except TimeoutError:
-                if future.done():
-                    raise
-                if self._worker.failed is not None and not self._worker.owned:
-                    future.cancel()
-                    return None
-            except queue.Full:  # pragma: no cover
-                raise
+        """Runs it on the event loop and waits for its result."""
+        return asyncio.run_coroutine_threadsafe(work, self._events).result()
 
 
 async def _call(function: Any, *arguments: Any) -> Any:

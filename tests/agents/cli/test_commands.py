@@ -77,7 +77,7 @@ def test_replay_writes_json_lines_to_stdout_only() -> None:
 
 def test_replay_members() -> None:
     """--members prints one person a line."""
-    done = segue("replay", EVENTS, "--rules", RULES, "--members", "2026-11-24T09:35:00")
+    done = segue("replay", EVENTS, "--rules", RULES, "--members", "2026-11-24T10:15:00")
     assert [json.loads(line)["person_id"] for line in done.stdout.splitlines()] == ["bob", "cleo"]
 
 

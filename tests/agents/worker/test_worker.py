@@ -1,0 +1,170 @@
+"""A whole worker on a real Kafka: every change once, whatever happens to the process, its disk and its neighbours."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from confluent_kafka import Producer
+
+
+if TYPE_CHECKING:
+    App = Any
+
+
+def ready(app: App, slot: str = "0", times: int = 2) -> None:
+    until = time.monotonic() + 30
+    while app.said("partition_ready", slot) < times:
+        assert time.monotonic() < until, app.log(slot).read_text()
+        time.sleep(0.05)
+
+
+def test_first_start_stop_and_restart(app: App) -> None:
+    """All changes once; a graceful stop commits and exits 0; the next start goes on from its store without a restore."""
+    app.publish(300)
+    app.start()
+    app.wait_for_all()
+    assert 'segue_events_consumed_total{source="site"} 300.0' in app.metrics()
+    assert app.end() == 0
+    app.publish(300)
+    app.start()
+    app.wait_for_all()
+    assert app.said("how=go") == 2
+    assert app.end() == 0
+
+
+@pytest.mark.parametrize("wiped", [False, True])
+def test_kill(app: App, wiped: bool) -> None:
+    """kill -9 in the middle of work, twice, with the local state kept or gone: no change is lost or doubled."""
+    app.start()
+    ready(app)
+    for kills in (1, 2):
+        app.publish(400)
+        time.sleep(0.1)
+        app.end(how=signal.SIGKILL)
+        if wiped:
+            shutil.rmtree(app.settings.data_dir)
+        app.publish(100)
+        app.start()
+        ready(app, times=2 + 2 * kills)
+    app.wait_for_all()
+
+
+def test_a_second_worker_joins_and_leaves(app: App) -> None:
+    """Partitions go over to a worker that joins, and come back when it is gone; every change is written once."""
+    app.start("0")
+    ready(app, "0")
+    app.publish(300)
+    app.start("1")
+    ready(app, "1", times=1)
+    app.publish(300)
+    app.wait_for_all()
+    app.end("1", signal.SIGKILL)
+    app.publish(300)
+    app.wait_for_all()
+
+
+def test_a_fenced_worker_goes_on_with_a_new_producer(app: App) -> None:
+    """When another producer takes the transactional id, what is uncommitted is dropped and worked off again."""
+    app.start()
+    ready(app)
+    app.publish(200)
+    app.wait_for_all()
+    Producer({
+        "bootstrap.servers": app.settings.bootstrap, "transactional.id": f"{app.settings.app_id}-0",
+    }).init_transactions(20)  # fmt: skip
+    app.publish(200)
+    app.wait_for_all()
+    assert app.said("rebuild") >= 1
+
+
+def test_a_paused_worker_has_lost_its_partitions(app: App) -> None:
+    """A worker stopped for longer than its session wakes up to find its work done by another, and adds nothing."""
+    app.start("0", session_timeout_ms=6000)
+    ready(app, "0")
+    app.publish(300)
+    app.workers["0"].send_signal(signal.SIGSTOP)
+    app.start("1", session_timeout_ms=6000)
+    ready(app, "1", times=2)
+    app.publish(300)
+    app.wait_for_all()
+    app.workers["0"].send_signal(signal.SIGCONT)
+    app.publish(300)
+    app.wait_for_all()
+    time.sleep(1)
+    app.wait_for_all()
+
+
+def test_a_bug_ends_the_process_and_commits_nothing(app: App) -> None:
+    """An exception in the step ends the worker with exit code 1; its batch is worked off by the next start."""
+    app.publish(300)
+    app.start(bug_after=2)
+    assert app.exit_code() == 1
+    app.start()
+    app.wait_for_all()
+
+
+def test_at_least_once(app: App) -> None:
+    """Without transactions every change is written at least once over a kill, and a graceful restart doubles nothing."""
+    app.publish(300)
+    app.start(guarantee="at_least_once")
+    app.wait_for_all()
+    assert app.end() == 0
+    app.publish(300)
+    app.start(guarantee="at_least_once")
+    app.wait_for_all()
+
+
+def test_dead_letters(app: App) -> None:
+    """A record that is no event goes to the dead letters as it was, and its neighbours are not harmed."""
+    producer = Producer({"bootstrap.servers": app.settings.bootstrap})
+    producer.produce(f"{app.prefix}site-events", b"rubbish", b"p1", partition=0, headers={"trace": b"7"})
+    producer.flush(10)
+    app.publish(300)
+    app.start()
+    app.wait_for_all()
+    (letter,) = app.dead_letters()
+    assert (letter.key(), letter.value(), letter.partition()) == (b"p1", b"rubbish", 0)
+    headers = dict(letter.headers())
+    assert headers["trace"] == b"7"
+    assert headers["segue.reason"] == b"undecodable"
+    assert headers["__streams.errors.topic"].decode() == f"{app.prefix}site-events"
+
+
+def test_other_rules_are_refused(app: App) -> None:
+    """State of other rules ends the process with exit code 4 and words, before anything is written."""
+    app.publish(100)
+    app.start()
+    app.wait_for_all()
+    app.end()
+    app.settings.rules.write_text(app.settings.rules.read_text().replace("10 minutes", "11 minutes"))
+    app.start()
+    assert app.exit_code() == 4
+    assert app.said("made by other rules") == 1
+
+
+def test_a_slot_is_for_one(app: App) -> None:
+    """A second process on a slot's state directory refuses with exit code 4."""
+    app.start("0")
+    ready(app, "0")
+    app.start("1", slot="0", web_port=0)
+    assert app.exit_code("1") == 4
+
+
+def test_ticks_fire_timers_on_idle_partitions(app: App) -> None:
+    """With the clock on, time alone makes a change, although no event follows."""
+    app.settings.rules.write_text("segment: behavior_left\nenter: product_added then no order_completed within 2 seconds\n"
+                                  "exit: order_completed, or 1 day after entering\n")
+    app.start(clock="ticks", clock_interval_ms=100, clock_delay_ms=0)
+    ready(app)
+    now_ms = time.time_ns() // 1_000_000
+    app.send("Product Added", "ada", now_ms)
+    app.publisher.close()
+    until = time.monotonic() + 20
+    while not (found := app.changes()):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert list(found) == [("ada", "behavior_left", "entered", now_ms + 2_000, 1)]
