@@ -46,13 +46,13 @@ QUEUED_BATCHES: Final = 2
 _log = structlog.get_logger(__name__)
 
 
-class OwnTransport(BootStrategy):
+class OwnTransport(BootStrategy):  # type: ignore[misc]
     """Starts agents, web and services, and nothing of Faust's that speaks to Kafka."""
 
     enable_kafka = False
 
 
-class SegueApp(faust.App):
+class SegueApp(faust.App):  # type: ignore[misc]
     """A Faust app that boots without Faust's own consumer and producer."""
 
     BootStrategy = OwnTransport
@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> SegueApp:
     encoder = ChangeEncoder(plan, segue_schemas.schema_ids()[CHANGE_SCHEMA], settings.output_format)
     app = _faust_app(settings, slot)
     batches = app.channel(maxsize=QUEUED_BATCHES)
-    worker = Worker(settings, plan, encoder, committer, clock, metrics, on_rebuild=lambda: source.rebuild())
+    worker = Worker(settings, plan, encoder, committer, clock, metrics, on_rebuild=lambda: source.rebuild())  # noqa: PLW0108 (not made yet)
     ticker = Ticker(settings, clock, lambda: source.owned) if settings.clock == "ticks" else None
     assignment = Assignment(settings, engine, plan.catalog,
                             lambda index, share: metrics.set("restore_progress_ratio", share, str(index)))
@@ -80,17 +80,17 @@ def create_app(settings: Settings) -> SegueApp:
                           clock, ticker, metrics)
 
     # a crash must end the process: the default supervisor would restart the agent, and its batch would be gone
-    @app.agent(batches, name="segmentation", supervisor_strategy=mode.CrashingSupervisor)
+    @app.agent(batches, name="segmentation", supervisor_strategy=mode.CrashingSupervisor)  # type: ignore[untyped-decorator]
     async def segmentation(signals: AsyncIterable[Signal]) -> None:
         await worker.work(signals)
 
-    @app.page("/metrics")
+    @app.page("/metrics")  # type: ignore[untyped-decorator]
     async def page(view: Any, _request: Any) -> Any:
         return view.bytes(metrics.page(), content_type="text/plain; version=0.0.4")
 
     if ticker is not None:
-        app.service(ticker)  # type: ignore[arg-type]
-    app.service(source)  # type: ignore[arg-type]
+        app.service(ticker)
+    app.service(source)
     app.segue, app.source = worker, source
     return app
 
@@ -115,7 +115,8 @@ def run_worker(settings: Settings) -> int:
         failure = error
     finally:
         with suppress(Exception):  # it raises what the crash was, which we have
-            host.stop_and_shutdown()  # after a signal `start` returns when the stop has only begun: waits for the drain
+            # after a signal `start` returns when the stop has only begun: this waits for the drain
+            host.stop_and_shutdown()
     failure = app.segue.failed or failure or host.crash_reason
     _log.info("worker_stopped", failed=failure is not None)
     return _exit_code(failure)
@@ -130,14 +131,15 @@ def configure_logs(settings: Settings) -> None:
     if settings.log_format == "json":
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        processors.append(structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback,  # no values: they are people's
-        ))
+        # tracebacks without values: these would be people's
+        plain = structlog.dev.plain_traceback
+        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
     structlog.configure(processors, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s"
     )
-    logging.getLogger("segue_agents").setLevel(logging.CRITICAL)  # what mode's services say of a crash, we say ourselves
+    # what mode's services say of a crash, we say ourselves
+    logging.getLogger("segue_agents").setLevel(logging.CRITICAL)
 
 
 def _exit_code(failure: BaseException | None) -> int:

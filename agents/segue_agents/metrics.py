@@ -1,8 +1,9 @@
-"""Every metric of a worker, once. Base units (seconds, bytes), prefix `segue_`; numbers are added per batch or commit."""
+"""Every metric of a worker, once. Base units (seconds, bytes), prefix `segue_`; added up per batch or commit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from typing import Any, Final, Literal, NamedTuple
 
@@ -33,7 +34,7 @@ METRICS: Final = (
     Metric("commits_total", "counter", (), "Commits."),
     Metric("rebuilds_total", "counter", ("stage",), "Transactions lost and worked off again, by where."),
     Metric("commit_duration_seconds", "histogram", (), "From the decision to commit to the state's being on disk."),
-    Metric("event_to_change_seconds", "histogram", (), "From a record's arrival in Kafka to the commit of its changes."),
+    Metric("event_to_change_seconds", "histogram", (), "From an event's arrival to the commit of its changes."),
     Metric("lag_records", "gauge", ("topic", "partition"), "Records of the log not yet worked off."),
     Metric("engine_time_seconds", "gauge", ("partition",), "The partition's time: every jump before it is out."),
     Metric("state_persons", "gauge", ("partition",), "Persons with a state."),
@@ -98,7 +99,5 @@ def _make(metric: Metric, registry: CollectorRegistry) -> Any:
 
 
 def _remove(made: Any, *labels: str) -> None:
-    try:
+    with suppress(KeyError):
         made.remove(*labels)
-    except KeyError:
-        pass

@@ -3,6 +3,7 @@
 A setting comes from a flag, else from `SEGUE_<NAME>`, else it has its default. Units stand at the end of names.
 """
 
+
 from __future__ import annotations
 
 import re
@@ -54,8 +55,9 @@ class Settings:
     clock_delay_ms: int = _setting(1_000, "ticks count that much earlier, so that events on their way are not late",
                                    least=0)
     clock_speed: float = _setting(1.0, "how fast time passes; for demonstrations", least=0.001)
-    clock_origin_ms: int | None = _setting(None, "the wall's time, ms since the epoch, at which a faster clock is equal "
-                                                 "to it; default: the start")
+    clock_origin_ms: int | None = _setting(
+        None, "the wall's time, ms since the epoch, at which a faster clock is equal to it; default: the start"
+    )
     max_persons: int = _setting(200_000, "states a partition keeps in memory; the others are on disk", least=1)
     batch_rows: int = _setting(3_000, "of one source in a batch: about 10 ms, for which the web pages stand still",
                                least=1)
@@ -131,7 +133,7 @@ def _read(row: Row, text: str) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise ConfigError(f"{row.name} is {text!r}.", f"It is a number{f' of {row.unit}' if row.unit else ''}.") from None
+        raise ConfigError(f"{row.name} is {text!r}.", f"It is a number {row.unit and 'of ' + row.unit}.") from None
 
 
 def _check(row: Row, value: Any) -> None:

@@ -75,7 +75,7 @@ class ChangeTail:
 def _value(message: Message) -> bytes | None:
     error = message.error()
     if error is None:
-        return message.value()
+        return message.value()  # type: ignore[no-any-return]
     if error.retriable() or error.code() < 0:
         return None  # of the connection, not of the topic: librdkafka comes back by itself
     raise Unreachable(f"Reading the changes failed: {error.str()}.", "See the broker's log.")

@@ -24,10 +24,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from compare import compare
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
-
-from compare import compare
 
 HERE = Path(__file__).parent
 TOPICS = ("site-events", "email-events")

@@ -83,8 +83,14 @@ def producer_config(settings: Settings, slot: str) -> dict[str, Any]:
 
 def clock_config(settings: Settings) -> dict[str, Any]:
     """The producer of ticks: by itself, since a tick must be readable before anything is committed."""
-    return {**common_config(settings), "enable.idempotence": True, "linger.ms": 0, "queue.buffering.max.messages": 1_000,
-            "message.timeout.ms": 5_000, "delivery.report.only.error": True}
+    return {
+        **common_config(settings),
+        "enable.idempotence": True,
+        "linger.ms": 0,
+        "queue.buffering.max.messages": 1_000,
+        "message.timeout.ms": 5_000,  # an older tick is no news
+        "delivery.report.only.error": True,
+    }
 
 
 def _operator_config(path: Path | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ brought to its committed offsets before a batch of it leaves. When the end of a 
 dropped and a new session begins: the same way as after a start, so there is only one.
 """
 
+
 from __future__ import annotations
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Messages as they come, cut into runs of one topic partition each: C calls over the whole list, no loop per message."""
+"""Messages as they come, cut into runs of one topic partition: C calls over the whole list, no loop per message."""
 
 from __future__ import annotations
 

@@ -110,16 +110,16 @@ class Worker:
 
     async def commit_when_due(self) -> None:
         """Commits what no further batch has committed: called now and then."""
-        if self.failed is None and self._due():
+        if self._due():
             async with self._gate:
-                if self.failed is None and self._due():
+                if self._due():  # again: a batch may have committed meanwhile
                     try:
                         await self._end_transaction()
                     except (TransactionLost, StoreBroken) as lost:
                         await self._rebuild(lost)
 
     def _due(self) -> bool:
-        if not any(o.batches for o in self.owned.values()):
+        if self.failed is not None or not any(o.batches for o in self.owned.values()):
             return False
         now, settings = time.monotonic(), self._settings
         passed_ms = (now - self._committed_at) * 1000

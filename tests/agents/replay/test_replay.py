@@ -49,7 +49,7 @@ def test_the_example_file(plan: Plan) -> None:
     changes = [c for c in replay_changes(plan, example_lines()) if c["person_id"] == "ada" and c["segment"] == CART]
     entered, exited = changes
     assert (entered["at"], entered["cause"]) == (NINE + 34 * MINUTE + 5_000, "timer")
-    assert entered["features"] == dict.fromkeys(("abandoned_cart", "recent_views"), ["trail-shoe", "wool-hat"])
+    assert entered["features"] == {n: ["trail-shoe", "wool-hat"] for n in ("abandoned_cart", "recent_views")}
     assert (exited["cause"], exited["revokes"], exited["sequence"]) == ("correction", entered["change_id"], 2)
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import segue_schemas
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+import segue_schemas
 from segue.engine import Engine, Merger
 from segue_agents.codecs.changes import decode_change
 from segue_agents.codecs.columns import ColumnDecoder
@@ -160,12 +160,12 @@ class App:
     def expected(self) -> Counter[Jump]:
         """What the engine says of everything published, in one go."""
         plan = load_plan(self.settings.rules, self.settings.sources)
-        ids = {segue_schemas.full_name(dict(s.schema)): s for s in self.catalog.sources}
+        ids = segue_schemas.schema_ids(self.settings.sources)
         jumps: Counter[Jump] = Counter()
         for index in range(2):
             merger, partition = Merger(self.catalog, index), Engine(plan).partition(index)
             for i, source in enumerate(self.catalog.sources):
-                of = {segue_schemas.schema_ids(self.settings.sources)[n]: s.schema for n, s in ids.items() if s is source}
+                of = {ids[segue_schemas.full_name(dict(source.schema))]: source.schema}
                 messages = [m for m in self.records(source.topic) if m.partition() == index]
                 if messages:
                     merger.feed(i, ColumnDecoder(i, source, plan.inputs[i], of).decode(messages))

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import fastavro
 import pytest
+from tests.agents.worker.floor import Floor, open_floor
+from tests.streams.engine.oracle import Event, Oracle
 
 from segue.catalog import snake_case
 from segue.rules import parse_rules
 from segue_agents.rule_files import read_rules
-from tests.agents.worker.floor import Floor, open_floor
-from tests.streams.engine.oracle import Event, Oracle
 
 EVENTS, PERSONS = 12_000, 300
 # small batches and frequent commits, so that a kill finds work half done

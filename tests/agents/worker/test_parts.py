@@ -68,7 +68,8 @@ def test_metrics_page() -> None:
     metrics = Metrics()
     for metric in METRICS:
         labels = tuple("x" for _ in metric.labels)
-        {"counter": metrics.add, "gauge": metrics.set, "histogram": metrics.observe}[metric.type](metric.name, 1, *labels)
+        use = {"counter": metrics.add, "gauge": metrics.set, "histogram": metrics.observe}[metric.type]
+        use(metric.name, 1, *labels)
     page = metrics.page().decode()
     assert all(f"\nsegue_{metric.name}" in page for metric in METRICS)
     assert "_created" not in page

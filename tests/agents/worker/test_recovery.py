@@ -50,10 +50,10 @@ class Log:
         self.records, self.end, self.low = records, end, low
         self.reads: list[tuple[int, int]] = []
 
-    def bounds(self, partition: int) -> tuple[int, int]:
+    def bounds(self, _partition: int) -> tuple[int, int]:
         return self.low, self.end
 
-    def read(self, partition: int, start: int, end: int) -> Iterator[Piece]:
+    def read(self, _partition: int, start: int, end: int) -> Iterator[Piece]:
         self.reads.append((start, end))
         for offset, record in sorted(self.records.items()):
             if start <= offset < end:
