@@ -46,13 +46,13 @@ QUEUED_BATCHES: Final = 2
 _log = structlog.get_logger(__name__)
 
 
-class OwnTransport(BootStrategy):  # type: ignore[misc]
+class OwnTransport(BootStrategy):
     """Starts agents, web and services, and nothing of Faust's that speaks to Kafka."""
 
     enable_kafka = False
 
 
-class SegueApp(faust.App):  # type: ignore[misc]
+class SegueApp(faust.App):
     """A Faust app that boots without Faust's own consumer and producer."""
 
     BootStrategy = OwnTransport
@@ -80,17 +80,17 @@ def create_app(settings: Settings) -> SegueApp:
                           clock, ticker, metrics)
 
     # a crash must end the process: the default supervisor would restart the agent, and its batch would be gone
-    @app.agent(batches, name="segmentation", supervisor_strategy=mode.CrashingSupervisor)  # type: ignore[untyped-decorator]
+    @app.agent(batches, name="segmentation", supervisor_strategy=mode.CrashingSupervisor)
     async def segmentation(signals: AsyncIterable[Signal]) -> None:
         await worker.work(signals)
 
-    @app.page("/metrics")  # type: ignore[untyped-decorator]
+    @app.page("/metrics")
     async def page(view: Any, _request: Any) -> Any:
         return view.bytes(metrics.page(), content_type="text/plain; version=0.0.4")
 
     if ticker is not None:
-        app.service(ticker)
-    app.service(source)
+        app.service(ticker)  # type: ignore[arg-type]
+    app.service(source)  # type: ignore[arg-type]
     app.segue, app.source = worker, source
     return app
 

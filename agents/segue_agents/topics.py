@@ -6,6 +6,7 @@ persons (the producers' partitioner is murmur2 of the key). Anything else would 
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 import structlog
@@ -91,7 +92,7 @@ def ready_topics(settings: Settings) -> int:
     if settings.create_topics:
         known = [counts[t] for t in inputs if t in counts] or [counts[t] for t in needed if t in counts]
         create_topics(settings, known[0] if known else settings.partitions)
-        counts = _partition_counts(settings, admin)
+        counts = _counts_with(needed, settings, admin)
     absent = [t for t in needed if t not in counts]
     if absent:
         raise ConfigError(f"Kafka has no topic {', '.join(absent)}.", "Create them, or set create_topics.")
@@ -109,6 +110,16 @@ def same_count(counts: dict[str, int]) -> int:
                 "recreate the topic that is wrong.",
             )
     return counts[first]
+
+
+def _counts_with(needed: tuple[str, ...], settings: Settings, admin: Any) -> dict[str, int]:
+    """Waits until the metadata shows what has just been created: brokers learn of it a moment later."""
+    until = time.monotonic() + ANSWER_WITHIN_S
+    while True:
+        counts = _partition_counts(settings, admin)
+        if all(counts.get(topic) for topic in needed) or time.monotonic() > until:
+            return counts
+        time.sleep(0.1)
 
 
 def _partition_counts(settings: Settings, admin: Any) -> dict[str, int]:

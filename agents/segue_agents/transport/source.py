@@ -57,7 +57,7 @@ _PASSING: Final = frozenset({
 _GONE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
 
-class SignalSource(mode.Service):  # type: ignore[misc]
+class SignalSource(mode.Service):
     """Feeds the channel; a service of the app."""
 
     def __init__(
@@ -98,7 +98,7 @@ class SignalSource(mode.Service):  # type: ignore[misc]
         self._app.flow_control.resume()  # once, before the first put: it clears every queue
         self._thread.start()
 
-    @mode.Service.task  # type: ignore[untyped-decorator]
+    @mode.Service.task
     async def _commit_when_due(self) -> None:
         pause_s = min(self._settings.idle_commit_interval_ms, self._settings.commit_interval_ms) / 4_000
         while not self.should_stop:

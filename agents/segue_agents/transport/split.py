@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import compress, pairwise, repeat
-from operator import is_not, ne
+from itertools import compress, pairwise
+from operator import ne
 from typing import Any, NamedTuple
 
 from confluent_kafka import Message
@@ -22,15 +22,13 @@ class Run(NamedTuple):
 def runs(messages: Sequence[Message]) -> Iterator[Run]:
     """In the order of the messages, so that an end of partition stands after the records before it."""
     n = len(messages)
-    errors = list(map(Message.error, messages))
     topics = list(map(Message.topic, messages))
     partitions = list(map(Message.partition, messages))
     cuts = {0, n}
     cuts.update(compress(range(1, n), map(ne, partitions, partitions[1:])))
     cuts.update(compress(range(1, n), map(ne, topics, topics[1:])))
-    if any(map(is_not, errors, repeat(None))):  # by identity: comparing a KafkaError with None leaves an exception set
-        for i, error in enumerate(errors):
-            if error is not None:
-                cuts.update((i, i + 1))
+    if any(map(Message.error, messages)):
+        # told by identity: comparing a KafkaError with None leaves an exception set, to be raised somewhere else
+        cuts.update(j for i, m in enumerate(messages) if m.error() is not None for j in (i, i + 1))
     for start, stop in pairwise(sorted(cuts)):
-        yield Run(topics[start], partitions[start], list(messages[start:stop]), errors[start])
+        yield Run(topics[start], partitions[start], list(messages[start:stop]), messages[start].error())

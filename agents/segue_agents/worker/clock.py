@@ -56,7 +56,7 @@ def decode_tick(value: bytes | None) -> int | None:
     return int.from_bytes(value, "big", signed=True) if value is not None and len(value) == 8 else None
 
 
-class Ticker(mode.Service):  # type: ignore[misc]
+class Ticker(mode.Service):
     """Writes the ticks."""
 
     def __init__(self, settings: Settings, clock: Clock, owned: Callable[[], Iterable[int]], **kwargs: Any) -> None:
@@ -67,7 +67,7 @@ class Ticker(mode.Service):  # type: ignore[misc]
         self._owned = owned
         self._producer = Producer(clock_config(settings))
 
-    @mode.Service.task  # type: ignore[untyped-decorator]
+    @mode.Service.task
     async def _tick(self) -> None:
         while not self.should_stop:
             self.tick(self._owned())

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from segue.plan.layout import Plan, fields_in
 from segue.plan.leaves import Leaf, Pattern, Threshold, leaves_of, segments_of
-from segue.rules.tree import Events
+from segue.rules.pretty import text_of
+from segue.rules.tree import Absence, Count
 
 _STATE_HEAD_BYTES = 24
 _TIME_BYTES = 9
@@ -58,33 +59,14 @@ def report(plan: Plan) -> list[SegmentReport]:
     return out
 
 
-def describe_events(events: Events) -> str:
-    """`(a or b where ...)` in short."""
-    text = " or ".join(events.names)
-    if events.where is not None:
-        text += " where " + ", ".join(sorted(fields_in(events.where))) + " match"
-    return text
-
-
 def describe_leaf(plan: Plan, leaf: int) -> str:
-    """A leaf in words."""
+    """A leaf as it could be written in a rule."""
     match plan.leaves[leaf]:
         case Threshold(stream, n, window_ms):
-            words = describe_events(plan.streams[stream].events)
-            return f"count({words}) >= {n} {'ever' if window_ms is None else 'in the last ' + duration(window_ms)}"
+            return text_of(Count(plan.streams[stream].events, ">=", n, None, window_ms))
         case Pattern(first, missing, within_ms, restarting_on, _):
-            again = f", restarting on {describe_events(restarting_on)}" if restarting_on else ""
-            return f"{describe_events(first)} then no {describe_events(missing)} within {duration(within_ms)}{again}"
+            return text_of(Absence(first, missing, within_ms, restarting_on))
     raise AssertionError(leaf)
-
-
-def duration(ms: int) -> str:
-    """604_800_000 -> '7 days'."""
-    for unit, size in (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000)):
-        if ms % size == 0:
-            n = ms // size
-            return f"{n} {unit}{'' if n == 1 else 's'}"
-    return f"{ms} ms"
 
 
 def _all_leaves(plan: Plan, segment: int) -> set[int]:

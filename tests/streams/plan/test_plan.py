@@ -81,7 +81,7 @@ def test_the_report_says_what_a_rule_costs() -> None:
     )
     first, second = report(compile_plan(rules, CATALOG))
     (leaf,) = first.leaves
-    assert leaf == "count(view where price match) >= 3 in the last 1 day"
+    assert leaf == "count(view where price > 10) >= 3 in the last 1 day"
     assert first.shared_with == {leaf: ("segment_b",)}
     assert "price" in first.unknown
     assert second.timers == 2
