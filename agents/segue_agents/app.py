@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterable
 from contextlib import suppress
 from typing import Any, Final
@@ -138,8 +139,26 @@ def configure_logs(settings: Settings) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s"
     )
+    logging.getLogger("librdkafka").addFilter(_Seldom(10.0))
     # what mode's services say of a crash, we say ourselves
     logging.getLogger("segue_agents").setLevel(logging.CRITICAL)
+
+
+class _Seldom(logging.Filter):
+    """A broker that is away fails every connection attempt of every client: said once in a while."""
+
+    def __init__(self, every_s: float) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """By the first word, librdkafka's facility."""
+        word, now = record.getMessage().split(" ", 1)[0], time.monotonic()
+        if now - self._said.get(word, -self._every_s) < self._every_s:
+            return False
+        self._said[word] = now
+        return True
 
 
 def _exit_code(failure: BaseException | None) -> int:

@@ -67,8 +67,8 @@ def starting_offsets(consumer: Any, assigned: Iterable[Any], settings: Settings,
         else:
             new += 1
             positions.append(TopicPartition(p.topic, p.partition, _START[settings.start_at]))
-    if new:
-        _log.info("first_start", partitions=new, of=len(positions), at=settings.start_at)
+    if new == len(positions) and new:
+        _log.info("first_start", at=settings.start_at)
     return Offsets(positions, committed)
 
 

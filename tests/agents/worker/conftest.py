@@ -40,16 +40,6 @@ START_MS = 1_790_000_000_000
 NAMES = ("Product Viewed", "Product Viewed", "Product Viewed", "Product Added", "Order Completed", "page")
 WITHIN_S = 40.0
 
-BUG = """\
-from segue.engine import PartitionState
-step, left = PartitionState.step, [{}]
-def failing(self, batch):
-    left[0] -= 1
-    if left[0] <= 0:
-        raise RuntimeError("planted")
-    return step(self, batch)
-PartitionState.step = failing
-"""
 Jump = tuple[str, str, str, int, int]
 """person, segment, entered or exited, at, sequence"""
 
@@ -104,11 +94,11 @@ class App:
 
     # --- workers
 
-    def start(self, name: str = "0", bug_after: int | None = None, **flags: Any) -> None:
-        """A worker in the slot of its name; with `bug_after` its step raises at that batch."""
+    def start(self, name: str = "0", plant: str = "", **flags: Any) -> None:
+        """A worker in the slot of its name; `plant` is Python that runs first, to make something go wrong."""
         flags = {"clock": "none", "slot": name} | {n: getattr(self.settings, n) for n in self.given} | flags
         given = [f"--{'broker' if n == 'bootstrap' else n.replace('_', '-')}={value}" for n, value in flags.items()]
-        code = (BUG.format(bug_after) if bug_after else "") + "import segue_agents.cli as cli; cli.main()"
+        code = f"{plant}\nimport segue_agents.cli as cli; cli.main()"
         with self.log(name).open("ab") as log:
             self.workers[name] = subprocess.Popen(
                 [sys.executable, "-c", code, "run", *given], stdout=log, stderr=log, env=os.environ

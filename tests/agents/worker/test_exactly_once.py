@@ -77,6 +77,14 @@ def test_a_worker_that_is_asked_to_stop_ends_in_order(floor: Floor) -> None:
     floor.assert_exact()
 
 
+def test_a_cache_far_smaller_than_its_persons_changes_nothing(floor: Floor) -> None:
+    """States leave memory after a commit and come back from the disk for an event or a timer."""
+    worker = floor.start(0, *SLOWLY, "--max-persons", "5")
+    floor.wait_for(EVENTS)
+    worker.stop()
+    floor.assert_exact()
+
+
 def test_the_changes_are_the_naive_oracles(floor: Floor) -> None:
     """Persons picked at random: every change and its time as a re-reading of their whole history gives it."""
     worker = floor.start(0, "--clock", "none")

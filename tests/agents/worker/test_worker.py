@@ -6,10 +6,46 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from confluent_kafka import Producer
 
 if TYPE_CHECKING:
     App = Any
+
+STEP_RAISES = """
+from segue.engine import PartitionState
+step, calls = PartitionState.step, []
+def failing(self, batch):
+    calls.append(1)
+    if len(calls) == 3:
+        raise RuntimeError("planted")
+    return step(self, batch)
+PartitionState.step = failing
+"""
+KILLED_BEFORE_THE_STORE = """
+import os
+from segue_agents.worker.store import Store
+write, calls = Store.write, []
+def dying(self, states, checkpoint, gone=()):
+    calls.append(1)
+    if len(calls) == 3:
+        os.kill(os.getpid(), 9)
+    write(self, states, checkpoint, gone)
+Store.write = dying
+"""
+UNCERTAIN_COMMIT = """
+from segue_agents.worker.committer import Reaction, TransactionLost, Transactions
+repeating, calls = Transactions._repeating, []
+def uncertain(self, stage, call, *arguments):
+    if stage == "commit":
+        calls.append(1)
+    lost = stage == "commit" and len(calls) in (2, 4)
+    if not lost or {committed}:
+        repeating(self, stage, call, *arguments)
+    if lost:
+        raise TransactionLost(stage, "planted", Reaction.REPLACE)
+Transactions._repeating = uncertain
+"""
 
 
 def ready(app: App, slot: str = "0", times: int = 2) -> None:
@@ -67,10 +103,31 @@ def test_a_paused_worker_has_lost_its_partitions(app: App) -> None:
 def test_a_bug_ends_the_process_and_commits_nothing(app: App) -> None:
     """An exception in the step ends the worker with exit code 1; its batch is worked off by the next start."""
     app.publish(300)
-    app.start(bug_after=2)
+    app.start(plant=STEP_RAISES, batch_rows=20)
     assert app.exit_code() == 1
     app.start()
     app.wait_for_all()
+
+
+def test_killed_between_the_transaction_and_the_store(app: App) -> None:
+    """The store is behind what was committed, and the next start brings it up from the changelog."""
+    app.publish(300)
+    app.start(plant=KILLED_BEFORE_THE_STORE, batch_rows=20)
+    assert app.exit_code() == -signal.SIGKILL
+    app.start()
+    app.wait_for_all()
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_an_uncertain_commit_is_decided_by_the_committed_offsets(app: App, committed: bool) -> None:
+    """Whether the transaction whose end is unknown was committed or not, nothing is lost and nothing doubled."""
+    app.start(plant=UNCERTAIN_COMMIT.format(committed=committed), batch_rows=20)
+    ready(app)
+    for _ in range(4):
+        app.publish(150)
+        time.sleep(0.5)
+    app.wait_for_all()
+    assert app.said("rebuild") == 2
 
 
 def test_at_least_once(app: App) -> None:
