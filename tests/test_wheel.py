@@ -61,6 +61,7 @@ def test_everything_is_in_it(wheel: Path) -> None:
         folder = Path(str(files(package)))
         found = (path.relative_to(folder.parent) for path in folder.rglob("*") if path.is_file())
         expected |= {str(path) for path in found if "__pycache__" not in path.parts and path.suffix != ".pyc"}
+    expected |= {f"segue_agents/examples/shop/{path.name}" for path in (ROOT / "examples" / "shop").iterdir()}
     assert held == expected
 
 

@@ -128,7 +128,7 @@ def measure(app: str, folder: Path, arguments: argparse.Namespace) -> dict[str, 
         if kill and worked > kill:
             workers.stop(0, signal.SIGKILL)
             if arguments.wipe:
-                shutil.rmtree(folder / "state", ignore_errors=True)
+                shutil.rmtree(folder / "state" / app / "0")
             workers.start(0)
             kill = None
         if join and late is not None and worked > join:

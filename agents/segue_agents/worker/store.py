@@ -128,9 +128,11 @@ class Store:
 
     def close(self) -> None:
         """Flushes, so that the next start finds all of it."""
-        with suppress(Exception):  # a store that cannot be flushed is behind, which the next start mends
+        # a store that cannot be flushed or closed is behind or damaged: the next start finds that, and mends it
+        with suppress(Exception):
             self._db.flush()
-        self._db.close()
+        with suppress(Exception):
+            self._db.close()
 
     def __enter__(self) -> Self:
         return self
