@@ -118,7 +118,6 @@ _KEYS = {
     "owner",
     "version",
     "title",
-    "deduplicate",
 }
 
 
