@@ -10,18 +10,17 @@ import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
+from segue.engine import change_id
+from segue.plan import Plan
 from segue.records import Change
 from segue_agents.codecs.framing import HEADER
 from segue_agents.codecs.nodes import Node, read_schema
 from segue_agents.codecs.rows import decode_row
 from segue_schemas import load_schema
-
-if TYPE_CHECKING:
-    from segue.plan import Plan
 
 Format = Literal["avro", "json"]
 Headers = list[tuple[str, bytes]]
@@ -35,8 +34,6 @@ def change_as_dict(plan: Plan, change: Change, emitted_at_ms: int, partition: in
 
     `partition` completes the cause's place to topic/partition/offset; without it, it is topic/offset.
     """
-    from segue.engine import change_id
-
     segment = plan.segments[change.segment]
     return {
         "change_id": change_id(change, plan),
@@ -84,8 +81,6 @@ class ChangeEncoder:
 
     def encode(self, change: Change, emitted_at_ms: int, partition: int | None = None) -> tuple[bytes, bytes, Headers]:
         """(key, value, headers)."""
-        from segue.engine import change_id
-
         if self._format == "json":
             fields = change_as_dict(self._plan, change, emitted_at_ms, partition)
             name = fields["change_id"].encode()

@@ -256,6 +256,9 @@ class Worker:
 
     def _gauge(self, owned: Owned) -> None:
         metrics, index = self._metrics, str(owned.index)
+        if owned.state.log_overflows:
+            metrics.add("events_settled_early_total", owned.state.log_overflows)
+            owned.state.log_overflows = 0
         metrics.set("engine_time_seconds", owned.state.engine_time_ms / 1000, index)
         metrics.set("state_persons", owned.persons, index)
         metrics.set("state_memory_persons", len(owned.state.states), index)

@@ -7,6 +7,8 @@ from tests.streams.engine.driving import MINUTE, T0, Run
 from tests.streams.engine.oracle import Event
 
 from segue.engine import change_id
+from segue.limits import LOG_EVENTS
+from segue.plan.layout import LOG
 from segue.rules import tree as t
 
 VIEW, ADD, BUY, REMOVE = (t.Events((n,)) for n in ("view", "add", "buy", "remove"))
@@ -113,4 +115,15 @@ def test_rule_text_never_becomes_source() -> None:
     assert "os" not in run.engine.source.split()
     assert evil not in run.engine.source
     run.feed([(b"ada", Event(T0, 1, 0, "view", (("item", evil),)))])
+    assert [c.entered for c in run.changes] == [True]
+
+
+def test_a_log_at_its_bound_is_settled_early_and_counted() -> None:
+    """A person with more events in a day than the log holds keeps an exact state; what was settled early is counted."""
+    run = run_of(CART, [(i / 10, "add") for i in range(LOG_EVENTS + 50)], until=LOG_EVENTS / 10 + 34)
+    run.state.encode(b"ada")
+    assert run.state.log_overflows > 0
+    assert len(run.state.states[b"ada"][LOG]) <= LOG_EVENTS
+    assert [(c.entered, c.at_ms) for c in run.changes] == []
+    run.let_time_pass(T0 + int((LOG_EVENTS + 49) / 10 * MINUTE) + 30 * MINUTE)
     assert [c.entered for c in run.changes] == [True]
