@@ -12,9 +12,10 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from rich.console import Console
@@ -42,6 +43,7 @@ EVENTS_LAG_MS: Final = 500
 behind does not take them for ones of the future, which at 360 times the speed would be a matter of 0.8 s"""
 PARTITIONS: Final = 4
 CHANGES_TOPIC: Final = "segment-changes"
+_ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +118,10 @@ def _open_shop(
     events = shop_events(clock.shop_ms(_wall_ms()), options.seed)
     until = None if options.seconds is None else time.monotonic() + options.seconds
     person_width = max(map(len, people_names()))
-    with (
-        contextlib.closing(EventPublisher(bootstrap, plan.catalog)) as publisher,
-        ChangeTail(bootstrap, CHANGES_TOPIC, from_beginning=True) as tail,
-    ):
+    with contextlib.ExitStack() as clients:
+        with _interrupted_afterwards():
+            publisher = clients.enter_context(contextlib.closing(EventPublisher(bootstrap, plan.catalog)))
+            tail = clients.enter_context(ChangeTail(bootstrap, CHANGES_TOPIC, from_beginning=True))
         waiting = next(events)
         while until is None or time.monotonic() < until:
             waiting = _publish_due(publisher, events, waiting, clock.shop_ms(_wall_ms() - EVENTS_LAG_MS), tally)
@@ -186,14 +188,29 @@ def _wall_ms() -> int:
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
     """A SIGTERM or a closed terminal ends the demo as ^C does: in good order. ^C too, where a shell had it ignored."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, _interrupt) for number in numbers]
+    with _handled_by(_interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """A ^C meanwhile counts when it is over: a client of librdkafka that is being made turns it into a TypeError."""
+    came: list[int] = []
+    with _handled_by(lambda number, _frame: came.append(number)):
+        yield
+    if came:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    before = [signal.signal(number, handler) for number in _ENDINGS]
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        for number, previous in zip(_ENDINGS, before, strict=True):
+            signal.signal(number, previous)
 
 
-def _interrupt(_number: int, _frame: object) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt

@@ -82,7 +82,7 @@ def test_an_interrupted_demo_leaves_no_process(number: signal.Signals, tmp_path:
     assert len(still_running(tmp_path)) >= 2
     demo.send_signal(number)
     _, log = demo.communicate(timeout=40)
-    assert demo.returncode == 0
+    assert demo.returncode == 0, log
     assert "Next:" in log
     assert_nothing_left(tmp_path)
 
