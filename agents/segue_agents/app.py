@@ -66,7 +66,7 @@ def create_app(settings: Settings) -> SegueApp:
     plan = load_plan(settings.rules, settings.sources)
     engine = Engine(plan)
     metrics = Metrics()
-    metrics.say_build(plan.layout_id)
+    metrics.say_build(engine.program.layout.id)
     slot = Slot.take(settings.data_dir, settings.app_id, settings.slot)
     clock = Clock.of(settings)
     committer = make_committer(producer_config(settings, slot.name))

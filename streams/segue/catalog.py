@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from segue.errors import ContractError
@@ -45,6 +45,24 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """Where traits, scores and consent decisions are stated: events and fields of one source, None where it has none."""
+
+    trait_events: tuple[str, ...] = ()
+    """snake_case; each of their `traits` that is not null is stated anew"""
+    traits: Mapping[str, Field] = field(default_factory=dict)
+    score_event: str | None = None
+    score_name: str = ""
+    """the field that names the score"""
+    score: str = ""
+    consent_event: str | None = None
+    consent_purpose: str = ""
+    """the field that names the purpose"""
+    consent_granted: str = ""
+    """the boolean field"""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One input topic with its contract."""
 
@@ -64,6 +82,9 @@ class Source:
     """raw event name -> snake_case name"""
     fields: Mapping[str, Field]
     """property name -> field; the same for all events of the source"""
+    profile: Profile | None = None
+    retention_ms: int | None = None
+    """how long the topic keeps events; None: not stated, taken to be for ever"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +104,17 @@ class Catalog:
                     raise ContractError(f"Two sources share the {attribute} {value!r}.", "Give each its own.")
         if not sources:
             raise ContractError("No source is declared.", "Add a file to schemas/sources/.")
+        if len(stating := [s.name for s in sources if s.profile is not None]) > 1:
+            raise ContractError(
+                f"The sources {' and '.join(stating)} both declare traits, scores or consents.",
+                "Let one source state what is known about people.",
+            )
         return cls(sources)
+
+    @property
+    def profile(self) -> Profile:
+        """Where traits, scores and consents are stated; an empty one if no source does."""
+        return next((s.profile for s in self.sources if s.profile is not None), Profile())
 
     def source_indexes(self, event: str) -> tuple[int, ...]:
         """Indexes of the sources that know the snake_case event."""
@@ -118,6 +149,10 @@ _KEYS = {
     "owner",
     "version",
     "title",
+    "retention",
+    "traits",
+    "scores",
+    "consents",
 }
 
 
@@ -153,6 +188,7 @@ def _source(d: Mapping[str, Any]) -> Source:
         fields = {f["name"]: Field(f["name"], (properties, f["name"]), field_type(f["type"])) for f in record["fields"]}
     else:
         fields = {n: Field(n, (n,), field_type(t)) for n, t in columns.items() if n not in special}
+    events = _events(d, columns[d["event"]])
     return Source(
         name=name,
         topic=d["topic"],
@@ -163,9 +199,63 @@ def _source(d: Mapping[str, Any]) -> Source:
         time=d["time"],
         id=d.get("id"),
         lateness_ms=duration_ms(str(d.get("lateness", "24 hours"))),
-        events=_events(d, columns[d["event"]]),
+        events=events,
         fields=fields,
+        profile=_profile(d, events, fields),
+        retention_ms=duration_ms(str(d["retention"])) if "retention" in d else None,
     )
+
+
+def _profile(d: Mapping[str, Any], events: Mapping[str, str], fields: Mapping[str, Field]) -> Profile | None:
+    """`traits`, `scores` and `consents` of a declaration."""
+    traits, scores, consents = (d.get(key) for key in ("traits", "scores", "consents"))
+    if traits is None and scores is None and consents is None:
+        return None
+
+    def event(part: str, raw: Any) -> str:
+        if raw not in events:
+            raise ContractError(
+                f"Source {d['source']!r}: {part!r} names the event {raw!r}, which it does not have.",
+                f"Its events are {', '.join(events)}.",
+            )
+        return events[raw]
+
+    def known(part: str, name: Any) -> str:
+        if name not in fields:
+            raise ContractError(
+                f"Source {d['source']!r}: {part!r} names the field {name!r}, which it does not have.",
+                f"Its fields are {', '.join(fields)}.",
+            )
+        return str(name)
+
+    for part, held, keys in (
+        ("traits", traits, {"events", "fields"}),
+        ("scores", scores, {"event", "name", "value"}),
+        ("consents", consents, {"event", "purpose", "granted"}),
+    ):
+        if held is not None and (not isinstance(held, Mapping) or set(held) != keys):
+            raise ContractError(
+                f"Source {d['source']!r}: {part!r} needs exactly the keys {', '.join(sorted(keys))}.", "Add them."
+            )
+    found = Profile()
+    if traits:
+        found = replace(
+            found,
+            trait_events=tuple(sorted(event("traits", e) for e in traits["events"])),
+            traits={known("traits", n): fields[n] for n in traits["fields"]},
+        )
+    if scores:
+        name, value = known("scores", scores["name"]), known("scores", scores["value"])
+        found = replace(found, score_event=event("scores", scores["event"]), score_name=name, score=value)
+    if consents:
+        purpose, granted = known("consents", consents["purpose"]), known("consents", consents["granted"])
+        found = replace(
+            found,
+            consent_event=event("consents", consents["event"]),
+            consent_purpose=purpose,
+            consent_granted=granted,
+        )
+    return found
 
 
 def _events(d: Mapping[str, Any], event_type: Any) -> dict[str, str]:

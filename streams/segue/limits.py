@@ -28,3 +28,8 @@ EVENT_BYTES: Final = 256 * 1024
 """an event; a larger one goes to the dead letters as too_large"""
 MAX_FUTURE_MS: Final = 5 * 60_000
 """how far an event may be ahead of the clock"""
+WINDOW_VALUES: Final = 1_000
+"""entries kept of a window whose answer needs them all (sum, avg, min, max, distinct, first, `between ... ago`);
+beyond it the oldest go, and it is said: a metric, a flag in explain"""
+PATTERN_KEYS: Final = 1_000
+"""values of `with the same f` that a person can have open at a time; beyond it the oldest are forgotten"""

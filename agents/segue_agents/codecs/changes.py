@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from segue.engine import change_id
-from segue.plan import Plan
+from segue.plan import Plan, layout_of
 from segue.records import Change
 from segue_agents.codecs.framing import HEADER
 from segue_agents.codecs.nodes import Node, read_schema
@@ -75,7 +75,7 @@ class ChangeEncoder:
         self._tags = [_strings(s.tags) for s in plan.segments]
         self._verdicts = [[_string(s.name) + _long(s.version) + _string(c) for c in _CHANGES] for s in plan.segments]
         self._emitted = (-1, b"")
-        fixed = [("ce_specversion", b"1.0"), ("ce_source", b"/segue/" + plan.layout_id.encode()),
+        fixed = [("ce_specversion", b"1.0"), ("ce_source", b"/segue/" + layout_of(plan).id.encode()),
                  ("content-type", CONTENT_TYPES[format])]
         self._headers: list[Headers] = [[*fixed, ("ce_type", b"segue.SegmentChange." + c.encode())] for c in _CHANGES]
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from segue.rules.tree import Absence, And, Condition, Count, Events, InSegment, Not, Or, Segment
+from segue.rules.pretty import text_of, window_text
+from segue.rules.tree import Absence, And, Condition, Count, Events, InSegment, Last, Not, Or, Segment, Window
 
 NOUNS: Final[Mapping[frozenset[str], str]] = {
     frozenset({"product_viewed"}): "product view",
@@ -134,15 +135,16 @@ def describe(condition: Condition, their: str = "the") -> str:
             return _join(items, " and ", their)
         case Or(items):
             return _join(items, " or ", their)
-    raise AssertionError(condition)
+        case _:
+            return text_of(condition)
 
 
 def denied(condition: Condition, their: str = "the") -> str:
     """A condition that does not hold, in words."""
     match condition:
-        case Count(events, ">=", n, _, window_ms):
+        case Count(events, ">=", n, _, window):
             what = f"no {_what(events)}" if n == 1 else f"fewer than {n} {_what(events, plural=True)}"
-            return what + _window(window_ms)
+            return what + _window(window)
         case InSegment(name):
             return f"not in {name}"
         case Not(item):
@@ -196,14 +198,20 @@ def _ended(condition: Condition, by_event: bool, their: str) -> str:
 def _describe_count(count: Count) -> str:
     if count.op in (">=", ">"):
         n = count.n + (count.op == ">")
-        return (_one(count.events) if n == 1 else f"{n} {_what(count.events, plural=True)}") + _window(count.window_ms)
+        return (_one(count.events) if n == 1 else f"{n} {_what(count.events, plural=True)}") + _window(count.window)
     words = {"=": "exactly", "!=": "other than", "<": "fewer than", "<=": "at most", "between": "between"}[count.op]
     number = f"{count.n} and {count.upper}" if count.op == "between" else str(count.n)
-    return f"{words} {number} {_what(count.events, plural=True)}{_window(count.window_ms)}"
+    return f"{words} {number} {_what(count.events, plural=True)}{_window(count.window)}"
 
 
-def _window(window_ms: int | None) -> str:
-    return "" if window_ms is None else f" in the last {duration(window_ms).removeprefix('1 ')}"
+def _window(window: Window | None) -> str:
+    match window:
+        case None:
+            return ""
+        case Last(ms):
+            return f" in the last {duration(ms).removeprefix('1 ')}"
+        case _:
+            return f" {window_text(window)}"
 
 
 def _one(events: Events) -> str:

@@ -130,7 +130,7 @@ class Assignment:
         try:
             changelog = Changelog(self._settings)
             recovery = Recovery(
-                changelog, self._engine.plan.layout_id, self._settings.app_id,
+                changelog, self._engine.program.layout, self._settings.app_id,
                 self._settings.guarantee == "exactly_once", self._progress, cancelled,
             )
             for index, committed in sorted(offsets.committed.items()):

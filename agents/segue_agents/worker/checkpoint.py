@@ -55,12 +55,3 @@ def decode_checkpoint(value: bytes) -> Checkpoint:
         return msgspec.msgpack.decode(value, type=Checkpoint)
     except msgspec.MsgspecError as error:
         raise StateError(f"A checkpoint cannot be read: {error}.", "It was written by another version?") from error
-
-
-def check_layout(checkpoint: Checkpoint, layout_id: str, app_id: str) -> None:
-    """Raises StateError when the states belong to other rules."""
-    if checkpoint.layout_id != layout_id:
-        raise StateError(
-            f"The state of app {app_id!r} was made by other rules (layout {checkpoint.layout_id}, now {layout_id}).",
-            "Go on with the old rules, or start the new ones under a new app_id, which reads all inputs again.",
-        )

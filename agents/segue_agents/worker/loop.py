@@ -19,6 +19,7 @@ from confluent_kafka import TopicPartition
 from segue.engine import PartitionState
 from segue.errors import SegueError
 from segue.plan import Plan
+from segue.plan.stored import pending_segments
 from segue.records import Batch, Step
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.metrics import Metrics
@@ -160,13 +161,13 @@ class Worker:
 
     def _finish(self, dirty: list[Owned]) -> None:
         """On another thread, so that pages are served meanwhile; the gate keeps everyone else off."""
-        produce, layout_id = self._committer.produce, self._plan.layout_id
+        produce = self._committer.produce
         states = [owned.encoded() for owned in dirty]
         for owned, encoded in zip(dirty, states, strict=True):
             for person, state in encoded:
                 produce(self._state_topic, owned.index, person, state)
         self._committer.checkpoint_follows()
-        checkpoints = [owned.checkpoint(layout_id) for owned in dirty]
+        checkpoints = [owned.checkpoint() for owned in dirty]
         for owned, checkpoint in zip(dirty, checkpoints, strict=True):
             produce(self._state_topic, owned.index, KEY, checkpoint.encode())
         self._committer.commit(
@@ -186,6 +187,7 @@ class Worker:
         offsets = dict(checkpoint.offsets) if checkpoint is not None else {}
         self.owned[recovered.index] = Owned(
             recovered.index, epoch, state, recovered.store, recovered.changelog_offset, recovered.persons, offsets,
+            recovered.known, recovered.known_is_new,
             clock_key=checkpoint.clock_key if checkpoint is not None else 0, previous=dict(offsets),
         )
         self._garbage.loaded()
@@ -259,6 +261,12 @@ class Worker:
         if owned.state.log_overflows:
             metrics.add("events_settled_early_total", owned.state.log_overflows)
             owned.state.log_overflows = 0
+        if any(o.known.started_ms for o in self.owned.values()):
+            pending = set[str]().union(
+                *(pending_segments(self._plan, o.known.started_ms, o.state.engine_time_ms) for o in self.owned.values())
+            )
+            for segment in self._plan.segments:
+                metrics.set("segment_backfill_pending", segment.name in pending, segment.name)
         metrics.set("engine_time_seconds", owned.state.engine_time_ms / 1000, index)
         metrics.set("state_persons", owned.persons, index)
         metrics.set("state_memory_persons", len(owned.state.states), index)

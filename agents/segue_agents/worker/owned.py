@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from segue.engine import PartitionState
 from segue.records import Batch, Step
 from segue_agents.worker.checkpoint import Checkpoint
+from segue_agents.worker.layouts import Known
 from segue_agents.worker.store import Store
 
 
@@ -24,6 +25,10 @@ class Owned:
     """with a stored state"""
     offsets: dict[str, int]
     """topic -> next offset, as of the last step"""
+    known: Known
+    """the layout its states are written under"""
+    known_is_new: bool
+    """its record goes out with the next commit"""
     clock_key: int = 0
     previous: dict[str, int] = field(default_factory=dict)
     """as of the last commit"""
@@ -58,18 +63,19 @@ class Owned:
             self.offsets[clock_topic] = batch.clock_offset
 
     def encoded(self) -> list[tuple[bytes, bytes]]:
-        """Touched persons and their states."""
+        """Touched persons and their states; before them the layout's record, if it is new."""
         encode = self.state.encode
-        return [(person, encode(person)) for person in self.touched]
+        records = [(self.known.key, self.known.encode())] if self.known_is_new else []
+        return records + [(person, encode(person)) for person in self.touched]
 
     def moved(self) -> dict[str, int]:
         """Offsets that are not those of the last commit."""
         return {t: o for t, o in self.offsets.items() if self.previous.get(t) != o}
 
-    def checkpoint(self, layout_id: str) -> Checkpoint:
+    def checkpoint(self) -> Checkpoint:
         """As the changelog gets it."""
         return Checkpoint(
-            layout_id, self.clock_key, self.state.engine_time_ms, dict(self.offsets), dict(self.previous),
+            self.known.layout.id, self.clock_key, self.state.engine_time_ms, dict(self.offsets), dict(self.previous),
             consumed=self.consumed, changes=self.changes, states=len(self.touched),
         )
 
@@ -79,4 +85,5 @@ class Owned:
         self.previous = dict(self.offsets)
         self.persons += self.new_persons
         self.touched = set()
+        self.known_is_new = False
         self.batches = self.consumed = self.changes = self.new_persons = 0

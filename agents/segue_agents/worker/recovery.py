@@ -19,8 +19,10 @@ from typing import Final, Literal, Protocol
 import structlog
 
 from segue.errors import StateError
+from segue.plan.stored import Layout
 from segue_agents.worker.changelog import Changelog
-from segue_agents.worker.checkpoint import KEY, Checkpoint, Offsets, check_layout, decode_checkpoint
+from segue_agents.worker.checkpoint import KEY, Checkpoint, Offsets, decode_checkpoint
+from segue_agents.worker.layouts import Known, succession
 from segue_agents.worker.store import Store, StoreBroken, wipe
 
 _log = structlog.get_logger(__name__)
@@ -31,6 +33,9 @@ Decision = Literal["go", "replay", "wipe"]
 
 class Restorable(Protocol):
     """What takes the stored states: a partition of the engine."""
+
+    def know(self, layout: Layout) -> None:
+        """Read states of this layout too."""
 
     def restore(self, person: bytes, encoded: bytes) -> None:
         """Note the timer of a stored state."""
@@ -54,6 +59,10 @@ class Recovered:
     changelog_offset: int
     """everything before it is in the store; the next record of the changelog is not before it"""
     persons: int
+    known: Known
+    """the layout of the rules the partition goes on with"""
+    known_is_new: bool = True
+    """its record is still to be written"""
 
 
 def decide(stored: Checkpoint | None, committed: Offsets) -> Decision:
@@ -74,7 +83,8 @@ class Recovery:
     """Recovers partitions of one app, one after the other, in a thread of its own."""
 
     changelog: Changelog
-    layout_id: str
+    layout: Layout
+    """of the rules the partition goes on with"""
     app_id: str
     exactly_once: bool
     progress: Callable[[int, float], None]
@@ -86,11 +96,13 @@ class Recovery:
         started = time.monotonic()
         try:
             recovered, how = self._bring(index, folder, committed)
+            self._adopt(recovered, partition)
             persons = self._fill(recovered.store, partition)
         except StoreBroken as error:
             _log.warning("store_broken", partition=index, error=str(error))
             wipe(folder)
             recovered, how = self._bring(index, folder, committed)
+            self._adopt(recovered, partition)
             persons = self._fill(recovered.store, partition)
         recovered.persons = persons
         if recovered.checkpoint is not None:
@@ -107,8 +119,6 @@ class Recovery:
             decision = decide(stored, committed)
             if not self.exactly_once and stored is not None:
                 decision = "replay"  # the committed offsets follow the changelog then, and do not move with it
-            if stored is not None and decision != "wipe" and stored.layout_id:
-                check_layout(stored, self.layout_id, self.app_id)
             start = 0 if stored is None or decision == "wipe" else stored.changelog_offset
             if decision != "go":
                 low, high = self.changelog.bounds(index)
@@ -121,7 +131,7 @@ class Recovery:
                 stored = self._replay(index, store, stored, max(start, low), high)
                 start = max(start, high)
             self._check(index, stored, committed)
-            return Recovered(index, store, stored, start, 0), decision
+            return Recovered(index, store, stored, start, 0, Known(self.layout, {})), decision
         except BaseException:
             store.close()
             raise
@@ -140,7 +150,6 @@ class Recovery:
                 if person == KEY:
                     if value is not None:
                         found = decode_checkpoint(value)
-                        check_layout(found, self.layout_id, self.app_id)
                 elif value is None:
                     states.pop(person, None)
                     gone.add(person)
@@ -156,8 +165,6 @@ class Recovery:
 
     def _check(self, index: int, found: Checkpoint | None, committed: Offsets) -> None:
         """Raises StateError when the state is not that of the committed offsets."""
-        if found is not None:
-            check_layout(found, self.layout_id, self.app_id)
         if not committed or not self.exactly_once:
             return
         if found is None:
@@ -172,6 +179,22 @@ class Recovery:
                 f"{_difference(found.offsets, committed)} than the committed ones.",
                 "Were the group's offsets set by hand? Set them back, or start under a new app_id.",
             )
+
+    def _adopt(self, recovered: Recovered, partition: Restorable) -> None:
+        """The rules its states were written under are made known; raises StateError when these can't follow them."""
+        checkpoint = recovered.checkpoint or _NOTHING
+        try:
+            known = recovered.store.layouts()
+            recovered.known, recovered.known_is_new = succession(
+                known, checkpoint.layout_id, self.layout, checkpoint.engine_time_ms, self.app_id
+            )
+        except StateError:
+            recovered.store.close()
+            raise
+        for other in known:
+            partition.know(other.layout)
+        if recovered.known_is_new and checkpoint.layout_id:
+            _log.info("rules_changed", partition=recovered.index, new_leaves=len(recovered.known.started_ms))
 
     def _fill(self, store: Store, partition: Restorable) -> int:
         """The timers of all stored states; their number."""

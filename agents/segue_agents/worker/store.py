@@ -20,10 +20,13 @@ from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdic
 
 from segue.errors import StateError
 from segue_agents.worker.checkpoint import KEY, Checkpoint, decode_checkpoint
+from segue_agents.worker.layouts import PREFIX, Known, decode_known
 
 WRITE_BUFFER_BYTES: Final = 8 << 20
 BLOCK_CACHE_BYTES: Final = 16 << 20
 _AUTOMATIC_SLOTS: Final = 256
+_NO_PERSON: Final = b"\xff"
+"""the checkpoint's and the layouts' keys begin with it, and stand behind all persons"""
 
 
 class StoreBroken(Exception):
@@ -111,15 +114,23 @@ class Store:
         """Every state. Raises StoreBroken at the end if it was not the end."""
         rows = self._db.iter()
         rows.seek_to_first()
-        while rows.valid():
-            person = rows.key()
-            if person != KEY:
-                yield person, rows.value()
+        while rows.valid() and (person := rows.key()) < _NO_PERSON:
+            yield person, rows.value()
             rows.next()
         try:
             rows.status()
         except Exception as error:
             raise StoreBroken(str(error)) from error
+
+    def layouts(self) -> list[Known]:
+        """Of all rules under which its states were written."""
+        rows = self._db.iter()
+        rows.seek(PREFIX)
+        found = []
+        while rows.valid() and rows.key().startswith(PREFIX):
+            found.append(decode_known(rows.value()))
+            rows.next()
+        return found
 
     def size_bytes(self) -> int:
         """About what it takes, on disk and in its buffers."""

@@ -11,7 +11,14 @@ from bisect import bisect_right
 from typing import Any
 
 from segue.engine import expiry, generate
-from segue.plan.layout import BITS, DUE, JUMPS, Plan
+from segue.engine.evaluate import comparison, evaluator
+from segue.engine.feed import list_slots
+from segue.engine.follow import Follower
+from segue.engine.streams import trimming
+from segue.engine.totals import adding
+from segue.plan.layout import BITS, DUE, JUMPS, LOG, SLOTS, Plan
+from segue.plan.leaves import Evaluated, Follow, Held, Share
+from segue.plan.stored import layout_of
 from segue.records import NEVER, Change
 
 State = list[Any]
@@ -22,15 +29,20 @@ class Program:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.source, constants = generate.generate(plan)
-        self.folding_kinds = frozenset(k.number for k in plan.kinds if generate.feeds_folds(plan, k))
-        namespace: dict[str, Any] = {f"c{i}": value for i, value in enumerate(constants)}
-        namespace |= {
-            "NEVER": NEVER,
-            "bisect_right": bisect_right,
-            "emit": self._emit,
-            "__builtins__": {"len": len},
+        self._followers = {i: Follower(leaf) for i, leaf in enumerate(plan.leaves) if isinstance(leaf, Follow)}
+        self._evaluate = {
+            i: evaluator(plan, i, self._followers.get(i))
+            for i, leaf in enumerate(plan.leaves)
+            if isinstance(leaf, Evaluated)
         }
+        self.layout = layout_of(plan)
+        self._list_slots = [slot for evidence in plan.evidence for slot in list_slots(evidence)]
+        self._follow_slots = [plan.own_slots[i] for i in self._followers]
+        self._blank = self._blank_state()
+        self._shares = [(plan.leaf_bit(i), leaf) for i, leaf in enumerate(plan.leaves) if isinstance(leaf, Share)]
+        self.source, constants = generate.generate(plan, self._blank[BITS])
+        self.folding_kinds = frozenset(k.number for k in plan.kinds if generate.feeds_folds(plan, k))
+        namespace = self._namespace() | {f"c{i}": value for i, value in enumerate(constants)}
         exec(compile(self.source, "<generated step>", "exec"), namespace)  # only generate's own words
         self.run = namespace["run"]
         self.advance = namespace["advance"]
@@ -40,17 +52,52 @@ class Program:
         self.next_due = namespace["next_due"]
         self._windows = [expiry.expires_by_windows(plan, i) for i in range(len(plan.segments))]
         self._by_clock_only = [expiry.exits_by_clock_only(plan, i) for i in range(len(plan.segments))]
-        self._list_slots = [s.slot + j for s in plan.streams for j in range(1 + len(s.values))]
-        self._never_slots = [*plan.pattern_slots.values(), *plan.since_slots.values()]
 
-    def blank(self) -> State:
-        """The state of a person nothing is known of."""
-        state: State = [None] * self.plan.n_slots
-        state[:6] = [NEVER, 0, NEVER, {}, [], None]
+    def _namespace(self) -> dict[str, Any]:
+        """What the generated names stand for."""
+        names: dict[str, Any] = {
+            "NEVER": NEVER,
+            "bisect_right": bisect_right,
+            "emit": self._emit,
+            "__builtins__": {"len": len},
+        }
+        names |= {f"ask{i}": evaluate for i, evaluate in self._evaluate.items()}
+        names |= {f"add{i}": adding(total) for i, total in enumerate(self.plan.totals)}
+        names |= {f"trim{i}": trimming(stream) for i, stream in enumerate(self.plan.streams) if stream.horizon_ms}
+        for i, follower in self._followers.items():
+            names |= {f"first{i}": follower.first, f"second{i}": follower.second, f"again{i}": follower.again}
+        for i, leaf in enumerate(self.plan.leaves):
+            if isinstance(leaf, Held):
+                names[f"holds{i}"] = comparison(leaf.op, leaf.values)
+        return names
+
+    def _blank_state(self) -> State:
+        plan = self.plan
+        state: State = [NEVER] * plan.n_slots
+        state[:SLOTS] = [NEVER, 0, NEVER, {}, [], None]
         for slot in self._list_slots:
             state[slot] = []
-        for slot in self._never_slots:
-            state[slot] = NEVER
+        for slot in self._follow_slots:
+            state[slot] = [{}, {}]
+        for stream in plan.streams:
+            if stream.horizon_ms:
+                state[stream.dropped_slot] = 0
+        for i, evaluate in self._evaluate.items():
+            if evaluate(state, 0):  # a sum of nothing is 0
+                state[BITS] |= plan.leaf_bit(i)
+        return state
+
+    def blank(self, person: bytes) -> State:
+        """The state of a person nothing is known of."""
+        state = self._blank[:]
+        state[JUMPS], state[LOG] = {}, []
+        for slot in self._list_slots:
+            state[slot] = []
+        for slot in self._follow_slots:
+            state[slot] = [{}, {}]
+        for bit, leaf in self._shares:
+            if leaf.low <= share(leaf.salt, person) < leaf.high:
+                state[BITS] |= bit
         return state
 
     def next_due_with(self, state: State, bits: int) -> int:
@@ -106,7 +153,7 @@ class Program:
     def _simulate(self, s: State, segment: int) -> int | None:
         """Let time pass on a copy until the segment flips."""
         bit = self.plan.segment_bit(segment)
-        copy: State = [list(x) if isinstance(x, list) else x for x in s]
+        copy: State = copied(s)
         before = copy[BITS]
         while (t := self.next_due(copy)) < NEVER:
             self.advance(copy, b"", t, _arm_copy, None)
@@ -134,6 +181,21 @@ class Program:
         """Names a change: the same for every replay of the same log."""
         definition = self.plan.segments[segment]
         return _change_id(person, definition.name, definition.version, entered, at_ms, sequence)
+
+
+def copied(value: Any) -> Any:
+    """Lists and maps copied to the ground; what can't change is shared."""
+    if isinstance(value, list):
+        return [copied(x) if isinstance(x, list | dict) else x for x in value]
+    if isinstance(value, dict):
+        return {k: copied(x) if isinstance(x, list | dict) else x for k, x in value.items()}
+    return value
+
+
+def share(salt: str, person: bytes) -> float:
+    """Where in [0, 100) a person stands under a salt: the first 32 bits of md5(salt ":" person), in any language."""
+    digest = hashlib.md5(salt.encode() + b":" + person, usedforsecurity=False).digest()
+    return int.from_bytes(digest[:4], "big") * 100 / 2**32
 
 
 def as_text(value: Any) -> str:

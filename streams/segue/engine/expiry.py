@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from segue.plan.expression import Expression, leaves_of, segments_of
 from segue.plan.layout import Plan
-from segue.plan.leaves import Expression, Threshold, leaves_of, segments_of
+from segue.plan.leaves import Pattern, Threshold
 
 
 def expires_by_windows(plan: Plan, segment: int) -> list[Threshold] | None:
@@ -41,6 +42,7 @@ def exits_by_clock_only(plan: Plan, segment: int) -> bool:
         and not segments_of(plan.conditions[segment])
         and not any(e == "not" for e in _words(plan.conditions[segment]))
         and bool(leaves_of(plan.conditions[segment]))
+        and all(isinstance(plan.leaves[i], Threshold | Pattern) for i in leaves_of(plan.conditions[segment]))
     )
 
 

@@ -2,54 +2,41 @@
 
 Why generated: a rule engine that walks a tree of objects for each event costs tens of microseconds. Here every
 rule has become a few lines under the branch of the event that feeds it, over locals and list slots. What is
-emitted is made of this file's own words, of numbers, and of names such as `c3`: a rule's strings enter as
+emitted is made of this room's own words, of numbers, and of names such as `c3`: a rule's strings enter as
 entries of the constants tuple, never as source. `segue check --show-code` prints the result.
 
-Four functions come out of a plan:
+Six functions come out of a plan:
 
     run(rows..., out)            the hot loop: every row of a batch, in order
+    next_due(s)                  when anything changes by time alone
     advance(s, p, upto, out)     fires one person's timers due by `upto`, each at its own time
-    insert(s, k, t, o, values)   puts a late event into the sorted times (leaves that are no folds)
-    settle_bits(s, t)            the leaves' truths at t from the sorted times
+    insert(s, k, t, values)      puts a late event into the evidence that is no fold
+    settle_bits(s, t)            the truths at t of the leaves that are no folds
     flip(s, p, t, nb, b, ...)    leaf truths have changed: work out the segments, emit their jumps
 
-In them: s state, p person, t time in ms, k kind, r row, x0.. values, b bits before, nb bits after, L a list of times.
+In them: s state, p person, t time in ms, k kind, r row, x0.. values, b bits before, nb bits after, L a list of times;
+of leaf 3, ask3 evaluates it, first3, second3 and again3 feed it, holds3 compares; add2 adds to total 2, trim1 trims
+stream 1: these are functions of evaluate, follow, totals and streams.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from segue.engine import filters
-from segue.plan.layout import BITS, DUE, LOG, Kind, Plan
-from segue.plan.leaves import Expression, Pattern, Stream, Threshold
-from segue.rules.tree import Events
+from segue.engine.feed import Source, add_to, fed_by, feed, list_slots, passes, when
+from segue.plan.expression import Expression
+from segue.plan.layout import BITS, DUE, LOG, Kind, Plan, leaf_scope, own_events
+from segue.plan.leaves import Evaluated, Follow, Pattern, Threshold
 
 
-@dataclass(slots=True)
-class Source:
-    """Generated text and the constants it names."""
-
-    lines: list[str] = field(default_factory=list)
-    constants: list[Any] = field(default_factory=list)
-
-    def constant(self, value: Any) -> str:
-        """The name that stands for a value of the rules' text."""
-        self.constants.append(value)
-        return f"c{len(self.constants) - 1}"
-
-    def add(self, depth: int, *lines: str) -> None:
-        """Lines at a depth of four spaces each."""
-        self.lines += ["    " * depth + line for line in lines]
-
-
-def generate(plan: Plan) -> tuple[str, tuple[Any, ...]]:
-    """The module's source and its constants c0, c1, ..."""
+def generate(plan: Plan, initial: int) -> tuple[str, tuple[Any, ...]]:
+    """The module's source and its constants c0, c1, ... `initial`: the bits of a person without any event."""
     out = Source()
-    _run(plan, out)
-    _advance(plan, out)
+    _run(plan, out, initial)
+    _next_due(plan, out)
+    _advance(plan, out, initial)
     _insert(plan, out)
     _settle_bits(plan, out)
     _flip(plan, out)
@@ -64,157 +51,68 @@ def columns(plan: Plan) -> list[str]:
     return [f"x{i}" for i in range(plan.n_columns)]
 
 
-def _run(plan: Plan, out: Source) -> None:
+def _run(plan: Plan, out: Source, initial: int) -> None:
     xs = columns(plan)
     names = ", ".join(["k", "p", "t", "r", *xs])
     out.add(0, "def run(rows, states, blank, arm, out):", f"    for {names} in rows:")
-    out.add(2, "s = states.get(p)", "if s is None:", "    s = states[p] = blank()")
+    out.add(2, "s = states.get(p)", "if s is None:", "    s = states[p] = blank(p)")
     out.add(2, f"if s[{DUE}] <= t:", "    advance(s, p, t, arm, out)", f"b = nb = s[{BITS}]")
     for i, kind in enumerate(plan.kinds):
         out.add(2, f"{'if' if i == 0 else 'elif'} k == {kind.number}:  # {plan.catalog.sources[kind.source].name}")
         body = len(out.lines)
-        _branch(plan, kind, out)
+        _branch(plan, kind, out, initial)
         if len(out.lines) == body:
             out.add(3, "pass")
     out.add(2, "if nb != b:", "    flip(s, p, t, nb, b, 'event', r, arm, out)")
 
 
-def _branch(plan: Plan, kind: Kind, out: Source) -> None:
+def _branch(plan: Plan, kind: Kind, out: Source, initial: int) -> None:
     if feeds_folds(plan, kind):
         out.add(3, f"s[{LOG}].append((k, t{''.join(', ' + x for x in columns(plan))}))")
     for i, segment in enumerate(plan.segments):
-        tests = [_test(plan, kind, e, out) for e in segment.exit_events if kind.event in e.names]
+        tests = [passes(plan, kind, e, out) for e in segment.exit_events if kind.event in e.names]
         if segment.enter is not None:
-            feeds = list(_scoped_feeds(plan, kind, i))
+            feeds = list(fed_by(plan, kind, i))
             if tests:
                 which = "" if "True" in tests else f" and ({' or '.join(tests)})"
                 out.add(3, f"if nb & {plan.segment_bit(i)}{which}:  # exit of {segment.name}")
-                _reset(plan, i, out, 4)
+                _reset(plan, i, out, 4, initial)
                 if feeds:
                     out.add(3, "else:")
-                    _feed(plan, kind, i, out, 4)
+                    feed(plan, kind, i, out, 4)
             elif feeds:
-                _feed(plan, kind, i, out, 3)
-    _feed(plan, kind, None, out, 3)
+                feed(plan, kind, i, out, 3)
+    feed(plan, kind, None, out, 3)
 
 
 def feeds_folds(plan: Plan, kind: Kind) -> bool:
     """Whether a late event of this kind must be folded in by replay."""
-    for i, leaf in enumerate(plan.leaves):
-        if (
-            i in plan.folded_leaves
-            and isinstance(leaf, Pattern)
-            and any(e and kind.event in e.names for e in (leaf.first, leaf.missing, leaf.restarting_on))
-        ):
-            return True
-    for stream in plan.streams:
-        if stream.folded and any(e and kind.event in e.names for e in (stream.events, stream.since)):
-            return True
-    return any(kind.event in e.names for s in plan.segments for e in s.exit_events)
+    folds = [e for leaf in plan.leaves for e in own_events(leaf)]
+    folds += [e for x in plan.evidence if x.folded for e in (x.events, x.since) if e is not None]
+    folds += [e for segment in plan.segments for e in segment.exit_events]
+    return any(kind.event in e.names for e in folds)
 
 
-def _scoped_feeds(plan: Plan, kind: Kind, scope: int | None) -> Iterator[Stream | int]:
-    """What an event feeds in one scope: patterns (by leaf number) and streams."""
-    for i, leaf in enumerate(plan.leaves):
-        if (
-            isinstance(leaf, Pattern)
-            and leaf.scope == scope
-            and any(e and kind.event in e.names for e in (leaf.first, leaf.missing, leaf.restarting_on))
-        ):
-            yield i
-    for stream in plan.streams:
-        if stream.scope == scope and any(e and kind.event in e.names for e in (stream.events, stream.since)):
-            yield stream
-
-
-def _feed(plan: Plan, kind: Kind, scope: int | None, out: Source, depth: int) -> None:
-    for fed in _scoped_feeds(plan, kind, scope):
-        if isinstance(fed, int):
-            _feed_pattern(plan, kind, fed, out, depth)
-        else:
-            _feed_stream(plan, kind, fed, out, depth)
-
-
-def _feed_pattern(plan: Plan, kind: Kind, leaf: int, out: Source, depth: int) -> None:
-    """B closes, then R and A start anew: an event that is both A and B closes the old and opens the next."""
-    pattern = plan.leaves[leaf]
-    assert isinstance(pattern, Pattern)
-    slot, bit = plan.pattern_slots[leaf], plan.leaf_bit(leaf)
-    start = (f"s[{slot}] = d = t + {pattern.within_ms}", f"if d < s[{DUE}]:", "    arm(s, p, d)")
-    if kind.event in pattern.missing.names:
-        _when(out, depth, [_test(plan, kind, pattern.missing, out)], (f"s[{slot}] = NEVER", f"nb &= {~bit}"))
-    again = pattern.restarting_on
-    if again and kind.event in again.names:
-        _when(out, depth, [f"s[{slot}] != NEVER", _test(plan, kind, again, out)], start)
-    if kind.event in pattern.first.names:
-        _when(out, depth, [f"not nb & {bit}", _test(plan, kind, pattern.first, out)], start)
-
-
-def _feed_stream(plan: Plan, kind: Kind, stream: Stream, out: Source, depth: int) -> None:
-    if stream.since and kind.event in stream.since.names:
-        empty = tuple(f"s[{stream.slot + i}] = []" for i in range(1 + len(stream.values)))
-        _when(out, depth, [_test(plan, kind, stream.since, out)], empty)
-    if kind.event not in stream.events.names:
-        return
-    lines = [f"L = s[{stream.slot}]", "L.append(t)"]
-    lines += [f"s[{stream.slot + 1 + i}].append({filters.value(plan, kind, v)})" for i, v in enumerate(stream.values)]
-    lines.append(f"if len(L) > {2 * stream.keep}:")
-    lines += [f"    del s[{stream.slot + i}][:-{stream.keep}]" for i in range(1 + len(stream.values))]
-    for i, leaf in thresholds(plan, stream):
-        lines += _reach(plan, i, leaf)
-    _when(out, depth, [_test(plan, kind, stream.events, out)], tuple(lines))
-
-
-def _reach(plan: Plan, i: int, leaf: Threshold) -> list[str]:
-    """A threshold just fed: it can only have become true; its truth ends when the n-th newest leaves the window."""
-    bit, n = plan.leaf_bit(i), leaf.n
-    tests = [f"not nb & {bit}"]
-    if n > 1:
-        tests.append(f"len(L) >= {n}")
-        if leaf.window_ms is not None:
-            tests.append(f"L[-{n}] + {leaf.window_ms} > t")
-    lines = [f"if {' and '.join(tests)}:", f"    nb |= {bit}"]
-    if leaf.window_ms is not None:
-        lines += [f"    d = L[-{n}] + {leaf.window_ms}", f"    if d < s[{DUE}]:", "        arm(s, p, d)"]
-    return lines
-
-
-def thresholds(plan: Plan, stream: Stream) -> Iterator[tuple[int, Threshold]]:
-    """The threshold leaves that read a stream."""
-    for i, leaf in enumerate(plan.leaves):
-        if isinstance(leaf, Threshold) and plan.streams[leaf.stream] is stream:
-            yield i, leaf
-
-
-def _when(out: Source, depth: int, tests: list[str], lines: tuple[str, ...]) -> None:
-    """`lines`, under an `if` of the tests that are not always true."""
-    tests = [test for test in tests if test != "True"]
-    if tests:
-        out.add(depth, f"if {' and '.join(tests)}:", *("    " + line for line in lines))
-    else:
-        out.add(depth, *lines)
-
-
-def _reset(plan: Plan, segment: int, out: Source, depth: int) -> None:
+def _reset(plan: Plan, segment: int, out: Source, depth: int, initial: int) -> None:
     """An exit: the segment is left, and what its `enter` has seen is forgotten.
 
-    The last truth of `enter` stays: a part of it that is no history (`in S`) and is still true does not enter again.
+    What is true of `enter` at this very moment does not enter again: it counts as having been true before.
     """
     mask = plan.segment_bit(segment)
     for i, leaf in enumerate(plan.leaves):
-        if isinstance(leaf, Pattern) and leaf.scope == segment:
-            out.add(depth, f"s[{plan.pattern_slots[i]}] = NEVER")
+        if leaf_scope(plan, i) == segment:
             mask |= plan.leaf_bit(i)
-        elif isinstance(leaf, Threshold) and plan.streams[leaf.stream].scope == segment:
-            mask |= plan.leaf_bit(i)
-    for stream in plan.streams:
-        if stream.scope == segment:
-            out.add(depth, *(f"s[{stream.slot + i}] = []" for i in range(1 + len(stream.values))))
-    out.add(depth, f"s[{plan.since_slots[segment]}] = NEVER", f"nb &= {~mask}")
-
-
-def _test(plan: Plan, kind: Kind, events: Events, out: Source) -> str:
-    return filters.test(plan, kind, events.where, out.constant)
+            if isinstance(leaf, Pattern):
+                out.add(depth, f"s[{plan.own_slots[i]}] = NEVER")
+            elif isinstance(leaf, Follow):
+                out.add(depth, f"s[{plan.own_slots[i]}] = [{{}}, {{}}]")
+            if i in plan.due_slots:
+                out.add(depth, f"s[{plan.due_slots[i]}] = NEVER")
+    for evidence in plan.evidence:
+        if evidence.scope == segment:
+            out.add(depth, *(f"s[{i}] = []" for i in list_slots(evidence)))
+    kept = initial & mask | plan.enter_bit(segment)
+    out.add(depth, f"s[{plan.since_slots[segment]}] = NEVER", f"nb = nb & {~mask} | {kept}")
 
 
 # --- timers -----------------------------------------------------------------------------------------------
@@ -227,15 +125,17 @@ def _expiries(plan: Plan) -> Iterator[tuple[str, str]]:
             if leaf.window_ms is not None:
                 slot = plan.streams[leaf.stream].slot
                 yield f"b & {plan.leaf_bit(i)}", f"s[{slot}][-{leaf.n}] + {leaf.window_ms}"
-        else:
-            yield "", f"s[{plan.pattern_slots[i]}]"
+        elif isinstance(leaf, Pattern):
+            yield "", f"s[{plan.own_slots[i]}]"
+        elif i in plan.due_slots:
+            yield "", f"s[{plan.due_slots[i]}]"
     for i, slot in plan.since_slots.items():
         after = plan.segments[i].exit_after_ms
         if after is not None:
             yield f"b & {plan.segment_bit(i)}", f"s[{slot}] + {after}"
 
 
-def _advance(plan: Plan, out: Source) -> None:
+def _next_due(plan: Plan, out: Source) -> None:
     out.add(0, "", "", "def next_due(s):", f"    b = s[{BITS}]", "    due = NEVER")
     for test, time in _expiries(plan):
         depth = 1
@@ -244,6 +144,9 @@ def _advance(plan: Plan, out: Source) -> None:
             depth = 2
         out.add(depth, f"d = {time}", "if d < due:", "    due = d")
     out.add(1, "return due")
+
+
+def _advance(plan: Plan, out: Source, initial: int) -> None:
     out.add(0, "", "", "def advance(s, p, upto, arm, out):", "    while True:", "        t = next_due(s)")
     out.add(2, "if t > upto:", f"    s[{DUE}] = NEVER", "    arm(s, p, t)", "    return")
     out.add(2, f"b = nb = s[{BITS}]")
@@ -253,15 +156,17 @@ def _advance(plan: Plan, out: Source) -> None:
             if leaf.window_ms is not None:
                 slot = plan.streams[leaf.stream].slot
                 out.add(2, f"if b & {bit} and s[{slot}][-{leaf.n}] + {leaf.window_ms} <= t:", f"    nb &= {~bit}")
-        else:
-            slot = plan.pattern_slots[i]
+        elif isinstance(leaf, Pattern):
+            slot = plan.own_slots[i]
             out.add(2, f"if s[{slot}] <= t:", f"    s[{slot}] = NEVER", f"    nb |= {bit}")
+        elif i in plan.due_slots:
+            out.add(2, f"if s[{plan.due_slots[i]}] <= t:", f"    nb = nb | {bit} if ask{i}(s, t) else nb & {~bit}")
     for i, slot in plan.since_slots.items():
         after = plan.segments[i].exit_after_ms
         if after is not None:
             name = plan.segments[i].name
             out.add(2, f"if b & {plan.segment_bit(i)} and s[{slot}] + {after} <= t:  # exit of {name}")
-            _reset(plan, i, out, 3)
+            _reset(plan, i, out, 3, initial)
     out.add(2, "flip(s, p, t, nb, b, 'timer', None, arm, out)")
 
 
@@ -281,7 +186,10 @@ def _insert(plan: Plan, out: Source) -> None:
                     f"s[{stream.slot + 1 + j}].insert(i, {filters.value(plan, kind, v)})"
                     for j, v in enumerate(stream.values)
                 ]
-                _when(out, 2, [_test(plan, kind, stream.events, out)], tuple(lines))
+                when(out, 2, [passes(plan, kind, stream.events, out)], tuple(lines))
+        for total in plan.totals:
+            if not total.folded and kind.event in total.events.names:
+                when(out, 2, [passes(plan, kind, total.events, out)], (add_to(plan, kind, total),))
         if len(out.lines) == body:
             out.add(2, "pass")
     out.add(1, "return")
@@ -290,10 +198,15 @@ def _insert(plan: Plan, out: Source) -> None:
 def _settle_bits(plan: Plan, out: Source) -> None:
     out.add(0, "", "", "def settle_bits(s, t):", f"    b = s[{BITS}]")
     for i, leaf in enumerate(plan.leaves):
-        if isinstance(leaf, Threshold) and i not in plan.folded_leaves:
-            slot, bit = plan.streams[leaf.stream].slot, plan.leaf_bit(i)
+        bit = plan.leaf_bit(i)
+        if i in plan.folded_leaves:
+            continue
+        if isinstance(leaf, Threshold):
+            slot = plan.streams[leaf.stream].slot
             inside = f" and s[{slot}][-{leaf.n}] + {leaf.window_ms} > t" if leaf.window_ms is not None else ""
             out.add(1, f"if len(s[{slot}]) >= {leaf.n}{inside}:", f"    b |= {bit}", "else:", f"    b &= {~bit}")
+        elif isinstance(leaf, Evaluated):
+            out.add(1, f"b = b | {bit} if ask{i}(s, t) else b & {~bit}")
     out.add(1, "return b")
 
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from segue.engine.compile import Program
+from segue.engine.compile import Program, copied
 from segue.limits import LOG_EVENTS
-from segue.plan.layout import BITS, DUE, LOG, SETTLED
-from segue.plan.leaves import Pattern, Threshold
+from segue.plan.layout import BITS, DUE, LOG, SETTLED, folded_slots
 from segue.records import NEVER
 
 State = list[Any]
@@ -27,7 +26,8 @@ class LateEvents:
         plan = program.plan
         self._program = program
         self._order = [kind.order for kind in plan.kinds]
-        self._slots = _folded_slots(program)
+        self.slots = folded_slots(plan)
+        """what SETTLED holds, after its bits"""
         self._bits = 0
         for leaf in plan.folded_leaves:
             self._bits |= plan.leaf_bit(leaf)
@@ -51,25 +51,50 @@ class LateEvents:
         changes: list[Any],
     ) -> None:
         """Give an event its place in the history; emit what it changes as of `moment`. Timers are already fired."""
-        program = self._program
         before = state[BITS]
-        program.insert(state, kind, time_ms, *values)
-        if kind in program.folding_kinds:
+        self._program.insert(state, kind, time_ms, *values)
+        if kind in self._program.folding_kinds:
             self._place_in_log(state[LOG], kind, time_ms, values)
-            self._replay_into(state, moment)
+            self._replay_into(state, person, moment)
+        self._ask_all(state, person, moment, before, "correction", (row, time_ms), arm, changes)
+
+    def rules_changed(self, state: State, person: bytes, moment: int, arm: Any, changes: list[Any]) -> None:
+        """A state written under other rules: emit what these rules say of it otherwise, as of `moment`."""
+        before = state[BITS]
+        if state[LOG]:
+            self._replay_into(state, person, moment)
+        self._ask_all(state, person, moment, before, "rule_change", None, arm, changes)
+
+    def _ask_all(
+        self, state: State, person: bytes, moment: int, before: int, cause: str, row: Any, arm: Any, changes: list[Any]
+    ) -> None:
+        program = self._program
         bits = program.settle_bits(state, moment)
         state[DUE] = NEVER
         arm(state, person, program.next_due_with(state, bits))
-        program.flip(state, person, moment, bits, before, "correction", (row, time_ms), arm, changes)
+        program.flip(state, person, moment, bits, before, cause, row, arm, changes)
 
-    def settle(self, state: State, horizon_ms: int) -> int:
+    def work_out(self, state: State, person: bytes, moment: int) -> None:
+        """Every truth and timer of a state whose evidence has been put together, as of `moment`; nothing is emitted."""
+        if state[LOG]:
+            self._replay_into(state, person, moment)
+        bits = self._program.settle_bits(state, moment)
+        state[DUE] = NEVER
+        self._program.flip(state, person, moment, bits, bits, "merge", None, _arm_scratch, None)
+        state[DUE] = self._program.next_due(state)
+
+    def order_of(self, kind: int) -> int:
+        """Of the source, for the place of an event at its time."""
+        return self._order[kind]
+
+    def settle(self, state: State, person: bytes, horizon_ms: int) -> int:
         """Apply the log's events before `horizon_ms` to the settled slots; returns how many had to go early."""
         log = state[LOG]
         n = sum(1 for entry in log if entry[1] < horizon_ms)
         overflow = max(0, len(log) - n - LOG_EVENTS)
         n += overflow
         if n:
-            state[SETTLED] = self._extract(self._replay(state, log[:n]))
+            state[SETTLED] = self._extract(self._replay(state, person, log[:n]))
             del log[:n]
         return overflow
 
@@ -80,42 +105,29 @@ class LateEvents:
             i -= 1
         log.insert(i, (kind, time_ms, *values))
 
-    def _replay(self, state: State, log: list[Any]) -> State:
+    def _replay(self, state: State, person: bytes, log: list[Any]) -> State:
         """A scratch state: the settled slots with the log's events applied."""
-        scratch = self._program.blank()
+        scratch = self._program.blank(person)
         if state[SETTLED] is not None:
             scratch[BITS] = state[SETTLED][0]
-            for slot, value in zip(self._slots, state[SETTLED][1:], strict=True):
-                scratch[slot] = list(value) if isinstance(value, list) else value
+            for slot, value in zip(self.slots, state[SETTLED][1:], strict=True):
+                scratch[slot] = copied(value)
             scratch[DUE] = 0
-        rows = ((entry[0], b"", entry[1], None, *entry[2:]) for entry in log)
-        self._program.run(rows, {b"": scratch}, self._program.blank, _arm_scratch, None)
+        rows = ((entry[0], person, entry[1], None, *entry[2:]) for entry in log)
+        self._program.run(rows, {person: scratch}, self._program.blank, _arm_scratch, None)
         return scratch
 
-    def _replay_into(self, state: State, moment: int) -> None:
-        scratch = self._replay(state, state[LOG])
+    def _replay_into(self, state: State, person: bytes, moment: int) -> None:
+        scratch = self._replay(state, person, state[LOG])
         if scratch[DUE] <= moment:
             self._program.advance(scratch, b"", moment, _arm_scratch, None)
-        for slot in self._slots:
+        for slot in self.slots:
             state[slot] = scratch[slot]
         state[BITS] = (state[BITS] & ~self._bits) | (scratch[BITS] & self._bits)
 
     def _extract(self, scratch: State) -> list[Any]:
-        return [scratch[BITS] & self._kept_bits, *(scratch[slot] for slot in self._slots)]
+        return [scratch[BITS] & self._kept_bits, *(scratch[slot] for slot in self.slots)]
 
 
 def _arm_scratch(state: State, _person: bytes, due: int) -> None:
     state[DUE] = due
-
-
-def _folded_slots(program: Program) -> list[int]:
-    plan = program.plan
-    streams = {leaf.stream for i in plan.folded_leaves if isinstance(leaf := plan.leaves[i], Threshold)}
-    slots = [
-        stream.slot + j
-        for i, stream in enumerate(plan.streams)
-        if i in streams or stream.folded
-        for j in range(1 + len(stream.values))
-    ]
-    slots += [plan.pattern_slots[i] for i in sorted(plan.folded_leaves) if isinstance(plan.leaves[i], Pattern)]
-    return slots + list(plan.since_slots.values())

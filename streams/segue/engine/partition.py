@@ -15,8 +15,11 @@ import msgspec
 
 from segue.engine.compile import Program
 from segue.engine.late import LateEvents
+from segue.engine.migrate import Migration
+from segue.engine.unite import united
 from segue.limits import WHEEL_SHIFT
 from segue.plan.layout import BITS, BUCKET, DUE, JUMPS, LOG
+from segue.plan.stored import Layout
 from segue.records import NEVER, Batch, Change, Step
 
 _NO_BUCKET = NEVER >> WHEEL_SHIFT
@@ -36,13 +39,24 @@ class PartitionState:
         self.engine_time_ms = 0
         self.states: dict[bytes, State] = {}
         self.log_overflows = 0
+        self.migrated = 0
+        """states read so far that were written under other rules"""
         self._program = program
         self._late = LateEvents(program)
         self._wheel: dict[int, dict[bytes, None]] = {}
         self._buckets: list[int] = []
         self._timers_fired = 0
+        self._tag = program.layout.tag
+        self._migrations: dict[bytes, Migration] = {}
+        self._moved: dict[bytes, None] = {}
+        """persons loaded from a state written under other rules, whose segments are still to be asked"""
 
     # --- what the shell brings
+
+    def know(self, layout: Layout) -> None:
+        """Read states written under other rules as well: those of this layout. Before any is restored."""
+        if layout.tag != self._tag:
+            self._migrations[layout.tag] = Migration(layout, self._program)
 
     def resume(self, engine_time_ms: int) -> None:
         """Go on from a checkpoint's engine time."""
@@ -51,7 +65,9 @@ class PartitionState:
     def restore(self, person: bytes, encoded: bytes) -> None:
         """At start: note the timer of a stored state, and nothing else of it."""
         due = int.from_bytes(encoded[:8], "big")
-        if due < NEVER:
+        if encoded[8:12] != self._tag:
+            self._schedule(person, 0)  # asked at the first step whether the new rules change anything
+        elif due < NEVER:
             self._schedule(person, due >> WHEEL_SHIFT)
 
     def missing(self, batch: Batch) -> list[bytes]:
@@ -68,8 +84,14 @@ class PartitionState:
         if encoded is None:
             return
         due = int.from_bytes(encoded[:8], "big")
-        bits, *rest = _DECODER.decode(encoded[8:])
-        self.states[person] = [due, bits, due >> WHEEL_SHIFT, *rest]
+        bits, *rest = _DECODER.decode(encoded[12:])
+        state = [due, bits, due >> WHEEL_SHIFT, *rest]
+        if encoded[8:12] != self._tag:
+            state = self._migrations[encoded[8:12]](person, state)
+            self._moved[person] = None
+            self.migrated += 1
+            due = NEVER
+        self.states[person] = state
         if due < NEVER:
             self._schedule(person, due >> WHEEL_SHIFT)
 
@@ -80,6 +102,8 @@ class PartitionState:
         changes: list[Any] = []
         touched: set[bytes] = set(batch.person)
         self._timers_fired = 0
+        if self._moved:
+            self._ask_moved(touched, changes)
         start = 0
         for i, moment in zip(batch.late, batch.moment, strict=True):
             self._run(batch, start, i, changes)
@@ -115,11 +139,18 @@ class PartitionState:
         person = batch.person[i]
         state = self.states.get(person)
         if state is None:
-            state = self.states[person] = self._program.blank()
+            state = self.states[person] = self._program.blank(person)
         if state[DUE] <= moment:
             self._program.advance(state, person, moment, self._arm, changes)
         values = [column[i] for column in self._slots(batch)]
         self._late.fold_in(state, person, batch.kind[i], batch.time_ms[i], values, moment, i, self._arm, changes)
+
+    def _ask_moved(self, touched: set[bytes], changes: list[Any]) -> None:
+        """States written under other rules: what these rules say of them as of engine time."""
+        for person in self._moved:
+            self._late.rules_changed(self.states[person], person, self.engine_time_ms, self._arm, changes)
+        touched.update(self._moved)
+        self._moved = {}
 
     def _sweep(self, touched: set[bytes], changes: list[Any]) -> None:
         """Fire what is due by engine time. A popped entry whose person is scheduled later is stale, and dropped."""
@@ -183,14 +214,27 @@ class PartitionState:
             for p, segment, entered, at, cause, r, sequence, revokes, expires, features in changes
         ]
 
+    def unite(self, person: bytes, a: bytes, b: bytes) -> tuple[bytes, bool]:
+        """Two encoded states as one, of both histories, as of engine time; and whether it is exact. Nothing is emitted."""
+        states = []
+        for encoded in (a, b):
+            self.load(person, encoded)
+            state = self.states.pop(person)
+            self._program.advance(state, person, self.engine_time_ms, self._arm, None)
+            states.append(state)
+        self.states[person], exact = united(
+            self._program, self._late, person, states[0], states[1], self.engine_time_ms
+        )
+        return self.encode(person), exact
+
     # --- what the shell takes away
 
     def encode(self, person: bytes) -> bytes:
-        """The state as stored and as on the changelog: 8 bytes of the next timer, then MessagePack."""
+        """The state as stored and as on the changelog: 8 bytes of the next timer, 4 of the layout, then MessagePack."""
         state = self.states[person]
         if len(state[LOG]) > _LOG_SETTLES_AT:
-            self.log_overflows += self._late.settle(state, self.engine_time_ms - self._program.plan.lateness_ms)
-        return state[DUE].to_bytes(8, "big") + _encode([state[BITS], *state[JUMPS:]])  # type: ignore[no-any-return]
+            self.log_overflows += self._late.settle(state, person, self.engine_time_ms - self._program.plan.lateness_ms)
+        return state[DUE].to_bytes(8, "big") + self._tag + _encode([state[BITS], *state[JUMPS:]])  # type: ignore[no-any-return]
 
     def evict(self, max_persons: int, recent: Iterable[bytes] = ()) -> None:
         """Keep at most `max_persons` states in memory, those longest unused leave first.

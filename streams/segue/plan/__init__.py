@@ -2,5 +2,6 @@
 
 from segue.plan.layout import Kind, Plan, SourceInputs, compile_plan
 from segue.plan.report import SegmentReport, report
+from segue.plan.stored import Layout, layout_of
 
-__all__ = ["Kind", "Plan", "SegmentReport", "SourceInputs", "compile_plan", "report"]
+__all__ = ["Kind", "Layout", "Plan", "SegmentReport", "SourceInputs", "compile_plan", "layout_of", "report"]

@@ -6,7 +6,9 @@ decision: a running system would refuse rules nobody edited. It simplifies shape
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from segue.rules import pretty, tree
 
@@ -23,13 +25,20 @@ def canonical_rule(segment: tree.Segment) -> str:
         lines.append(f"when: {canonical_text(segment.when)}")
     if segment.enter is not None:
         lines.append(f"enter: {canonical_text(segment.enter)}")
-        exits = sorted({pretty.events_text(_events(e)) for e in segment.exit_events})
+        exits = sorted({pretty.events_text(normalised_events(e)) for e in segment.exit_events})
         if segment.exit_after_ms is not None:
             exits.append(f"{pretty.duration_text(segment.exit_after_ms)} after entering")
         lines.append(f"exit: {', or '.join(exits)}")
     if segment.universe_ms is not None:
         lines.append(f"universe: seen in the last {pretty.duration_text(segment.universe_ms)}")
     return "\n".join(lines)
+
+
+def leaf_key(condition: tree.Condition) -> str:
+    """16 hex digits that name a leaf: equal for what has the same canonical text, and for a leaf and its negation."""
+    leaf = normalised(condition)
+    text = pretty.text_of(leaf.item if isinstance(leaf, tree.Not) else leaf)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def normalised(condition: tree.Condition) -> tree.Condition:
@@ -41,15 +50,48 @@ def normalised(condition: tree.Condition) -> tree.Condition:
             return any_of(sorted({normalised(i) for i in items}, key=pretty.text_of))
         case tree.Not(item):
             return negation(normalised(item))
-        case tree.Count(events, op, n, upper, window_ms):
-            return tree.Count(_events(events), op, n, upper, window_ms)
-        case tree.Absence(first, missing, within_ms, restart):
-            return tree.Absence(_events(first), _events(missing), within_ms, restart and _events(restart))
-        case tree.InSegment():
+        case tree.Sequence():
+            return replace(
+                condition,
+                first=normalised_events(condition.first),
+                second=normalised_events(condition.second),
+                window=_window(condition.window),
+            )
+        case tree.Absence(restarting_on=restart):
+            return replace(
+                condition,
+                first=normalised_events(condition.first),
+                missing=normalised_events(condition.missing),
+                restarting_on=restart and normalised_events(restart),
+                window=_window(condition.window),
+            )
+        case tree.Trait(op=op, values=values):
+            return replace(condition, values=_values(op, values))
+        case tree.Bucket(salt, low, high):
+            return tree.Bucket(salt, _number(low), _number(high))
+        case tree.Consents() | tree.InSegment():
+            return condition
+        case _:
+            return _of_events(condition)
+
+
+def _of_events(condition: tree.Count | tree.Aggregate | tree.Pick | tree.First) -> tree.Condition:
+    condition = replace(condition, events=normalised_events(condition.events), window=_window(condition.window))
+    match condition:
+        case tree.Aggregate(values=numbers):
+            return replace(condition, values=tuple(_number(n) for n in numbers))
+        case tree.Pick(op=op, values=values):
+            return replace(condition, values=_values(op, values))
+        case _:
             return condition
 
 
-def _events(events: tree.Events) -> tree.Events:
+def _window(window: tree.Window | None) -> tree.Window | None:
+    return tree.SinceEvents(normalised_events(window.events)) if isinstance(window, tree.SinceEvents) else window
+
+
+def normalised_events(events: tree.Events) -> tree.Events:
+    """Names and filter sorted, flat, without repetitions."""
     return tree.Events(tuple(sorted(set(events.names))), events.where and _filter(events.where))
 
 
@@ -62,14 +104,17 @@ def _filter(where: tree.Filter) -> tree.Filter:
         case tree.NoneOf(item):
             return no_filter(_filter(item))
         case tree.Compare(field, op, values):
-            values = tuple(_value(v) for v in values)
-            if op in ("in", "not in"):
-                values = tuple(sorted(set(values), key=pretty.value_text))
-            return tree.Compare(field, op, values)
+            return tree.Compare(field, op, _values(op, values))
 
 
-def _value(value: tree.Literal_) -> tree.Literal_:
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+def _values(op: str, values: tuple[tree.Literal_, ...]) -> tuple[tree.Literal_, ...]:
+    found = tuple(v if isinstance(v, str | bool) else _number(v) for v in values)
+    return tuple(sorted(set(found), key=pretty.value_text)) if op in ("in", "not in") else found
+
+
+def _number(value: float) -> float:
+    """A whole number as the parser reads one; beyond 64 bits it can be written with an exponent only."""
+    return int(value) if value == int(value) and abs(value) < 2**63 else value
 
 
 def all_of(items: Sequence[tree.Condition]) -> tree.Condition:

@@ -12,7 +12,7 @@ from segue import limits
 from segue.catalog import Catalog
 from segue.errors import Problem, RuleError
 from segue.rules import tree
-from segue.rules.conditions import suggestion
+from segue.rules.checking import suggestion
 from segue.rules.documents import PREFIXES, Named, read_feature, read_segment
 from segue.rules.files import Document, read_file
 from segue.rules.messages import quoted
@@ -111,14 +111,10 @@ class _Rules:
                         if word.text in self.features
                         else self._hint(word.text, self.segments, "Segments are the rules that begin with 'segment:'.")
                     )
-                    self.problems.append(
-                        scalar.problem(word.start, word.end, f"unknown segment {quoted(word.text)}", hint)
-                    )
+                    self.problems.append(scalar.problem(word.start, word.end, f"unknown segment {quoted(word.text)}", hint))
             for attached in segment.attached:
                 if attached.value not in self.features:
-                    hint = self._hint(
-                        attached.value, self.features, "Features are the rules that begin with 'feature:'."
-                    )
+                    hint = self._hint(attached.value, self.features, "Features are the rules that begin with 'feature:'.")
                     self.problems.append(attached.whole(f"unknown feature {quoted(attached.value)}", hint))
 
     def _report(self, circle: list[str]) -> None:

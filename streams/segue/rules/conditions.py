@@ -1,104 +1,26 @@
-"""Syntax to checked tree: names against the catalog, types, numbers, durations.
-
-Every method gives the tree node, or None once it has noted a problem; it goes on with the neighbours, so that
-an author sees all that is wrong with a text at once.
-"""
+"""Conditions to checked tree. Where a part is wrong the others are checked all the same."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
-from typing import Final, TypeVar, cast
+from typing import Final, cast
 
 from segue import limits
-from segue.catalog import Catalog, Field, FieldType, snake_case
+from segue.catalog import Catalog, Field
 from segue.errors import Problem
-from segue.rules import canonical, pretty, syntax, tree
+from segue.rules import canonical, pretty, syntax, tree, windows
+from segue.rules.checking import CALLED, Checker, listed, suggestion
 from segue.rules.files import Scalar
-from segue.rules.messages import Unreadable, quoted
+from segue.rules.messages import quoted
 
-DAY_MS: Final = 86_400_000
-_UNITS: Final = {
-    "ms": 1,
-    "s": 1_000,
-    "sec": 1_000,
-    "second": 1_000,
-    "min": 60_000,
-    "minute": 60_000,
-    "h": 3_600_000,
-    "hour": 3_600_000,
-    "d": DAY_MS,
-    "day": DAY_MS,
-    "week": 7 * DAY_MS,
-}
-_OPERATORS: Final[dict[FieldType, tuple[str, ...]]] = {
-    "string": ("=", "!=", "in", "not in", "contains", "starts with", "is known"),
-    "number": ("=", "!=", ">=", ">", "<=", "<", "in", "not in", "is known"),
-    "boolean": ("=", "!=", "is known"),
-    "other": ("is known",),
-}
-_CALLED: Final[dict[FieldType, str]] = {
-    "string": "a text",
-    "number": "a number",
-    "boolean": "true or false",
-    "other": "neither text nor number",
-}
-_SHOWN_NAMES: Final = 40
-_HINTED: Final = 80
-"""characters of a misspelt name beyond which no likely one is looked for"""
-
-Parsed = TypeVar("Parsed", bound=syntax.Node)
+_NUMBERS_ONLY: Final = ("sum", "avg", "min", "max")
 
 
-def suggestion(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """`Did you mean 'product_viewed'?`, or the other sentence when nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=1) if len(word) <= _HINTED else []
-    return f"Did you mean {near[0]!r}?" if near else otherwise
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names for a hint, not too many."""
-    names = sorted(names)
-    more = len(names) - _SHOWN_NAMES
-    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
-
-
-class ConditionChecker:
-    """Checks the text of one scalar. Notes problems in `problems` and the segments it names in `references`."""
+class ConditionChecker(Checker):
+    """Checks `when` or `enter`. The segments it names are noted in `references`."""
 
     def __init__(self, catalog: Catalog, scalar: Scalar, problems: list[Problem]) -> None:
-        self.catalog = catalog
-        self.scalar = scalar
-        self.problems = problems
+        super().__init__(catalog, scalar, problems)
         self.references: list[syntax.Word] = []
-
-    def parsed(self, parse: Callable[[str], Parsed]) -> Parsed | None:
-        """The scalar's text by one of the functions of parse.py, if it can be read and is not too large."""
-        try:
-            node = parse(self.scalar.value)
-        except Unreadable as problem:
-            self.problems.append(self.scalar.problem(problem.start, problem.end, problem.what, problem.hint))
-            return None
-        nodes, depth = syntax.measure(node)
-        if nodes > limits.RULE_NODES:
-            self.refuse(
-                node,
-                f"{nodes} conditions and filters in one rule, at most {limits.RULE_NODES}",
-                "Write a list as 'field in (...)', or split the rule into segments.",
-            )
-            return None
-        if depth > limits.RULE_DEPTH:
-            self.refuse(
-                node,
-                f"conditions nested {depth} deep, at most {limits.RULE_DEPTH}",
-                "Make a segment of the inner part and name it with 'in <segment>'.",
-            )
-            return None
-        return node
-
-    def refuse(self, node: syntax.Node, what: str, hint: str = "") -> None:
-        """Notes a problem at the node."""
-        self.problems.append(self.scalar.problem(node.start, node.end, what, hint))
 
     def condition(self, node: syntax.Node) -> tree.Condition | None:
         """Of a node from `parse_condition`."""
@@ -110,30 +32,61 @@ class ConditionChecker:
                     return None
                 return canonical.all_of(good) if node.every else canonical.any_of(good)
             case syntax.Negated():
-                item = self.condition(node.item)
-                return None if item is None else canonical.negation(item)
-            case syntax.Count():
-                return self._count(node)
-            case syntax.Absence():
-                return self._absence(node)
+                return self._negated(node)
             case syntax.InSegment():
                 self.references.append(node.name)
                 return tree.InSegment(node.name.text)
+            case syntax.Trait():
+                return self._trait(node)
+            case syntax.Consents():
+                return self._consents(node)
+            case syntax.Bucket():
+                return self._bucket(node)
+            case _:
+                return self._of_events(node)
+
+    def _negated(self, node: syntax.Negated) -> tree.Condition | None:
+        inner = node.item
+        if isinstance(inner, syntax.Trait) and inner.held is not None and inner.start == node.start:
+            self.refuse(
+                inner.held,
+                "'is not known' takes no 'for': what is known once is known for ever",
+                "Leave 'for ...' out.",
+            )
+            return None
+        item = self.condition(inner)
+        return None if item is None else canonical.negation(item)
+
+    def _of_events(self, node: syntax.Node) -> tree.Condition | None:
+        match node:
+            case syntax.Count():
+                return self._count(node)
+            case syntax.Aggregate():
+                return self._aggregate(node)
+            case syntax.Pick():
+                return self._pick(node)
+            case syntax.First():
+                return self._first(node)
+            case syntax.Sequence():
+                return self._sequence(node)
+            case syntax.Absence():
+                return self._absence(node)
         raise AssertionError(f"no condition: {node}")
 
     def _count(self, node: syntax.Count) -> tree.Condition | None:
         events = self.events(node.events)
-        numbers = self._compared(node)
-        window_ms = None if node.window is None else self.duration(node.window)
-        if events is None or numbers is None or (window_ms is None) != (node.window is None):
+        numbers = self._counted(node, "a count", "Write 'did E' for at least one and 'did not E' for none.")
+        window, good = windows.checked(self, node.window)
+        if events is None or numbers is None or not good:
             return None
-        return tree.Count(events, cast("tree.Operator", node.op), *numbers, window_ms=window_ms)
+        upper = numbers[1] if node.op == "between" else None
+        return tree.Count(events, cast("tree.Operator", node.op), numbers[0], upper, window)
 
-    def _compared(self, node: syntax.Count) -> tuple[int, int | None] | None:
-        """n and, of `between`, the upper bound; refuses what is always or never true."""
+    def _counted(self, node: syntax.Count | syntax.Aggregate, what: str, hint: str) -> tuple[int, ...] | None:
+        """Whole numbers that something counted can be compared with; refuses what is always or never true."""
         for number in node.numbers:
             if not isinstance(number.value, int):
-                self.refuse(number, "a count is compared with a whole number", "Leave the fraction out.")
+                self.refuse(number, f"{what} is compared with a whole number", "Leave the fraction out.")
                 return None
             if number.value > limits.COUNT:
                 self.refuse(
@@ -142,7 +95,7 @@ class ConditionChecker:
                     f"Compare with at most {limits.COUNT}.",
                 )
                 return None
-        bounds = [n.value for n in node.numbers if isinstance(n.value, int)]
+        bounds = tuple(n.value for n in node.numbers if isinstance(n.value, int))
         low, high = bounds[0], bounds[-1]
         never = (
             (low < 0 and node.op in ("=", "<="))
@@ -151,140 +104,150 @@ class ConditionChecker:
         )
         always = (low < 0 and node.op in (">", "!=")) or (low <= 0 and node.op == ">=")
         if never or always or low < 0:
-            verdict = f"a count is {'never' if never else 'always'} {pretty.comparison_text(node.op, low, high)}"
-            self.refuse(
-                syntax.Node(node.numbers[0].start, node.numbers[-1].end),
-                verdict if never or always else "a count is never below 0",
-                "Write 'did E' for at least one and 'did not E' for none.",
-            )
+            verdict = f"{what} is {'never' if never else 'always'} {pretty.comparison_text(node.op, low, high)}"
+            self.refuse(_numbers(node), verdict if never or always else f"{what} is never below 0", hint)
             return None
-        return low, high if node.op == "between" else None
+        return bounds
+
+    def _aggregate(self, node: syntax.Aggregate) -> tree.Condition | None:
+        events = self.events(node.events)
+        field = self.field(node.field, self.known(node.events))
+        good = field is not None and self._aggregable(node, field)
+        numbers = self._aggregated(node)
+        window, window_good = windows.checked(self, node.window)
+        if events is None or numbers is None or not good or not window_good:
+            return None
+        function, op = cast("tree.AggregateFunction", node.function), cast("tree.Operator", node.op)
+        return tree.Aggregate(function, events, node.field.text, op, numbers, window)
+
+    def _aggregable(self, node: syntax.Aggregate, field: Field) -> bool:
+        if node.function in _NUMBERS_ONLY and field.type != "number":
+            hint = "'distinct(E.f)' counts different values, 'count(E)' counts events."
+            self.refuse(node.field, f"{node.function!r} needs a number; {field.name!r} is {CALLED[field.type]}", hint)
+            return False
+        if field.type == "other":
+            self.refuse(
+                node.field, f"{field.name!r} is neither text nor number; its values cannot be compared", "Use another."
+            )
+            return False
+        return True
+
+    def _aggregated(self, node: syntax.Aggregate) -> tuple[float, ...] | None:
+        if node.function == "distinct":
+            return self._counted(node, "a number of different values", "Write 'distinct(E.f) >= 1' or more.")
+        numbers = tuple(float(n.value) if isinstance(n.value, str) else n.value for n in node.numbers)
+        if node.op == "between" and numbers[0] > numbers[1]:
+            text = pretty.comparison_text("between", numbers[1], numbers[0])
+            self.refuse(_numbers(node), "the smaller number comes first", f"Write '{text}'.")
+            return None
+        return numbers
+
+    def _pick(self, node: syntax.Pick) -> tree.Condition | None:
+        events = self.events(node.events)
+        field = self.field(node.field, self.known(node.events))
+        good = field is not None and self.fits(node, field)
+        window, window_good = windows.checked(self, node.window)
+        if events is None or not good or not window_good:
+            return None
+        values = tuple(v.value for v in node.values)
+        return tree.Pick(node.which, events, node.field.text, cast("tree.FieldOperator", node.op), values, window)
+
+    def _first(self, node: syntax.First) -> tree.Condition | None:
+        events = self.events(node.events)
+        window, good = windows.checked(self, node.window, windows.NO_FIRST)
+        return None if events is None or not good else tree.First(events, window)
+
+    def _sequence(self, node: syntax.Sequence) -> tree.Condition | None:
+        first, second = self.events(node.first), self.events(node.second)
+        within_ms = self.duration(node.within)
+        same = self._same(node.same, node.first, node.second)
+        window, good = windows.checked(self, node.window, windows.NO_PATTERN)
+        if first is None or second is None or within_ms is None or not same or not good:
+            return None
+        return tree.Sequence(first, second, within_ms, _text(node.same), window)
 
     def _absence(self, node: syntax.Absence) -> tree.Condition | None:
         first, missing = self.events(node.first), self.events(node.missing)
         within_ms = self.duration(node.within)
         restart = None if node.restarting_on is None else self.events(node.restarting_on)
-        if first is None or missing is None or within_ms is None or (restart is None) != (node.restarting_on is None):
+        restart_good = (restart is None) == (node.restarting_on is None)
+        same = self._same(node.same, node.first, node.missing, node.restarting_on)
+        window, good = windows.checked(self, node.window, windows.NO_PATTERN)
+        if first is None or missing is None or within_ms is None or not restart_good or not same or not good:
             return None
-        return tree.Absence(first, missing, within_ms, restart)
+        return tree.Absence(first, missing, within_ms, restart, _text(node.same), window)
 
-    def events(self, node: syntax.Events) -> tree.Events | None:
-        """Event names known to the catalog, filters whose fields every one of the events has."""
-        names = [self._event(w) for w in node.names]
-        known = sorted({n for n in names if n is not None})
-        filters = [self._filter(f, known) for f in node.filters]
-        good = [f for f in filters if f is not None]
-        if len(good) < len(filters) or None in names:
+    def _same(self, word: syntax.Word | None, *events: syntax.Events | None) -> bool:
+        """Whether `with the same f` can be told of all these events; of unknown events it is not asked."""
+        names = sorted({n for e in events if e is not None for n in self.known(e)})
+        if word is None or not names:
+            return True
+        field = self.field(word, names, "Only a field that all events of the pattern share can be the same.")
+        if field is not None and field.type == "other":
+            self.refuse(word, f"{field.name!r} is neither text nor number and cannot be compared", "Use another field.")
+        return field is not None and field.type != "other"
+
+    def _trait(self, node: syntax.Trait) -> tree.Condition | None:
+        field = self._stated(node)
+        good = field is not None and self.fits(node, field)
+        held_ms = None if node.held is None else self.duration(node.held)
+        if not good or (held_ms is None) != (node.held is None):
             return None
-        return tree.Events(tuple(known), canonical.all_filters(good) if good else None)
+        values = tuple(v.value for v in node.values)
+        return tree.Trait(node.kind, node.name.text, cast("tree.FieldOperator", node.op), values, held_ms)
 
-    def _event(self, word: syntax.Word) -> str | None:
-        known = self.catalog.event_names()
-        name = snake_case(word.text) if word.quoted else word.text
-        if name in known:
-            return name
-        snake = snake_case(name[:_HINTED])
-        hint = suggestion(snake, known, f"Events are {listed(known)}.")
-        self.refuse(word, f"unknown event {quoted(word.text)}", hint)
+    def _stated(self, node: syntax.Trait) -> Field | None:
+        """The field that states the trait or the score."""
+        profile = self.catalog.profile
+        if node.kind == "score":
+            if profile.score_event is None:
+                self.refuse(node.name, "no source declares scores", "Add 'scores:' to a source's declaration.")
+                return None
+            field = self.catalog.fields_of(profile.score_event)[profile.score]
+            return Field(f"score.{node.name.text}", field.path, field.type)
+        if not profile.traits:
+            self.refuse(node.name, "no source declares traits", "Add 'traits:' to a source's declaration.")
+            return None
+        known = profile.traits.get(node.name.text)
+        if known is None:
+            hint = suggestion(node.name.text, profile.traits, f"Traits are {listed(profile.traits)}.")
+            self.refuse(node.name, f"unknown trait {quoted(node.name.text)}", hint)
+            return None
+        return Field(f"trait.{known.name}", known.path, known.type)
+
+    def _consents(self, node: syntax.Consents) -> tree.Condition | None:
+        if self.catalog.profile.consent_event is None:
+            self.refuse(node, "no source declares consents", "Add 'consents:' to a source's declaration.")
+            return None
+        if not node.purpose.text.strip():
+            self.refuse(node.purpose, "this purpose has no name", "Write it, as in 'consents to email_marketing'.")
+            return None
+        return tree.Consents(node.purpose.text)
+
+    def _bucket(self, node: syntax.Bucket) -> tree.Condition | None:
+        numbers = [float(p.value) for p in node.percents]
+        whole = syntax.Node(node.percents[0].start, node.percents[-1].end)
+        if node.op not in ("<", ">=", "between"):
+            self.refuse(
+                node,
+                f"{node.op!r} does not go with 'bucket'",
+                "Write '< 10%' and '>= 10%': together they are everybody, and nobody is in both.",
+            )
+        elif not all(0 <= n <= 100 for n in numbers):
+            self.refuse(whole, "shares lie between 0% and 100%", "Write a share such as 10%.")
+        else:
+            low, high = {"<": (0.0, numbers[0]), ">=": (numbers[0], 100.0), "between": (numbers[0], numbers[-1])}[node.op]
+            if low < high and (low, high) != (0, 100):
+                return tree.Bucket(node.salt.text, low, high)
+            who = "everybody" if low < high else "nobody"
+            hint = "Write '< 10%', '>= 10%' or 'between 10% and 20%', the smaller share first."
+            self.refuse(whole, f"this bucket holds {who}", hint)
         return None
 
-    def _filter(self, node: syntax.Node, events: list[str]) -> tree.Filter | None:
-        match node:
-            case syntax.Group():
-                items = [self._filter(i, events) for i in node.items]
-                good = [i for i in items if i is not None]
-                if len(good) < len(items):
-                    return None
-                return canonical.all_filters(good) if node.every else canonical.any_filter(good)
-            case syntax.Negated():
-                item = self._filter(node.item, events)
-                return None if item is None else canonical.no_filter(item)
-            case syntax.Compare():
-                return self._compare(node, events)
-        raise AssertionError(f"no filter: {node}")
 
-    def _compare(self, node: syntax.Compare, events: list[str]) -> tree.Filter | None:
-        field = self.field(node.field, events)
-        if field is None:
-            return None
-        allowed = _OPERATORS[field.type]
-        if node.op not in allowed:
-            self.refuse(
-                node,
-                f"{node.op!r} does not go with {field.name!r}, which is {_CALLED[field.type]}",
-                f"With {field.name!r} go {listed(allowed)}.",
-            )
-            return None
-        for value in node.values:
-            if _type(value.value) != field.type:
-                self.refuse(
-                    value,
-                    f"{field.name!r} is {_CALLED[field.type]}, this is {_CALLED[_type(value.value)]}",
-                    self._retyped(field, value),
-                )
-                return None
-        return tree.Compare(field.name, cast("tree.FieldOperator", node.op), tuple(v.value for v in node.values))
-
-    def _retyped(self, field: Field, value: syntax.Value) -> str:
-        if field.type == "string":
-            return f'Put it in quotes: "{self.scalar.value[value.start : value.end][:_HINTED]}".'
-        return "Write a number, without quotes." if field.type == "number" else "Write true or false, without quotes."
-
-    def field(self, word: syntax.Word, events: list[str]) -> Field | None:
-        """The field that all the events have, of one type."""
-        fields = []
-        for event in events:
-            known = self.catalog.fields_of(event)
-            if word.text not in known:
-                hint = suggestion(word.text, known, f"Its fields are {listed(known)}.")
-                self.refuse(word, f"unknown field {quoted(word.text)} of {event!r}", hint)
-                return None
-            fields.append(known[word.text])
-        for event, field in zip(events, fields, strict=True):
-            if field.type != fields[0].type:
-                self.refuse(
-                    word,
-                    f"{field.name!r} is {_CALLED[fields[0].type]} in {events[0]!r} and "
-                    f"{_CALLED[field.type]} in {event!r}",
-                    "Write one condition for each event.",
-                )
-                return None
-        return fields[0] if fields else None
-
-    def duration(self, node: syntax.Duration) -> int | None:
-        """Milliseconds, more than 0 and at most limits.DURATION_MS."""
-        number = f"{node.number:g}"
-        if node.unit is None:
-            self.refuse(
-                node, "a duration needs a unit", f"Write '{number} minutes', '{number} hours' or '{number} days'."
-            )
-            return None
-        unit = node.unit.text.lower()
-        size = _UNITS.get(unit) or _UNITS.get(unit.removesuffix("s"))
-        if size is None:
-            hint = (
-                "Months and years differ in length; write days."
-                if unit.startswith(("month", "year", "quarter"))
-                else "Units are seconds, minutes, hours, days and weeks."
-            )
-            self.refuse(node.unit, f"unknown unit {quoted(node.unit.text)}", hint)
-            return None
-        length = node.number * size
-        if length <= 0:
-            self.refuse(node, "a duration must be longer than 0", "Write '30 minutes', '7 days'.")
-            return None
-        if length > limits.DURATION_MS:
-            self.refuse(
-                node,
-                f"longer than the longest duration, {limits.DURATION_MS // DAY_MS} days",
-                "Choose a shorter one, or leave the window out, which means ever.",
-            )
-            return None
-        if length != int(length):
-            self.refuse(node, "shorter than a millisecond can tell", "Use whole numbers.")
-            return None
-        return int(length)
+def _text(word: syntax.Word | None) -> str | None:
+    return None if word is None else word.text
 
 
-def _type(value: str | int | float | bool) -> FieldType:
-    return "boolean" if isinstance(value, bool) else "string" if isinstance(value, str) else "number"
+def _numbers(node: syntax.Count | syntax.Aggregate) -> syntax.Node:
+    return syntax.Node(node.numbers[0].start, node.numbers[-1].end)

@@ -10,15 +10,17 @@ from typing import Final
 from segue import limits
 from segue.catalog import Catalog
 from segue.errors import Problem
-from segue.rules import syntax, tree
-from segue.rules.conditions import ConditionChecker, listed, suggestion
+from segue.rules import syntax, tree, windows
+from segue.rules.checking import Checker, listed, suggestion
+from segue.rules.conditions import ConditionChecker
 from segue.rules.files import Document, Entry, Scalar
 from segue.rules.messages import quoted
+from segue.rules.nobody import true_of_nobody
 from segue.rules.parse import parse_condition, parse_exit, parse_keep, parse_universe
 
 PREFIXES: Final = ("segment", "behavior", "engagement", "campaign", "demographic", "lifecycle", "score", "hot")
 """what a segment's name may begin with"""
-_SEGMENT_KEYS: Final = (
+SEGMENT_KEYS: Final = (
     "segment",
     "version",
     "title",
@@ -31,13 +33,19 @@ _SEGMENT_KEYS: Final = (
     "attach",
     "universe",
 )
-_FEATURE_KEYS: Final = ("feature", "title", "keep")
-_LISTS: Final = ("tags", "attach")
-_NAME: Final = re.compile(r"[a-z0-9_]+")
-_FEATURE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+FEATURE_KEYS: Final = ("feature", "title", "keep")
+LISTS: Final = ("tags", "attach")
+"""keys that take a list"""
+SEGMENT_REST: Final = "[a-z0-9_]+"
+"""what follows a segment's prefix and its underscore"""
+FEATURE_NAME: Final = "[a-z][a-z0-9_]*"
+NAME_LENGTH: Final = 200
+VERSION_DIGITS: Final = 9
+_NO_FEATURE: Final = dict.fromkeys(
+    (syntax.Ago, syntax.SinceTime, syntax.Calendar, syntax.Session),
+    ("this is no window of a feature", "Write 'in the last 7 days' or 'since order_completed', or leave it out."),
+)
 _TAG: Final = re.compile(r"\w[\w .+-]*")
-_NAME_LENGTH: Final = 200
-_VERSION_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +60,10 @@ class Named:
     """features it names"""
 
 
-def read_segment(
-    document: Document, catalog: Catalog, prefixes: Sequence[str], problems: list[Problem]
-) -> Named | None:
+def read_segment(document: Document, catalog: Catalog, prefixes: Sequence[str], problems: list[Problem]) -> Named | None:
     """None if it has no usable name. Problems are added to `problems`."""
     reader = _Reader(document, catalog, problems)
-    reader.check_keys("segment", _SEGMENT_KEYS)
+    reader.check_keys("segment", SEGMENT_KEYS)
     name = reader.name("segment")
     if name is None:
         return None
@@ -91,11 +97,11 @@ def read_segment(
 def read_feature(document: Document, catalog: Catalog, problems: list[Problem]) -> Named | None:
     """None if it has no usable name. Problems are added to `problems`."""
     reader = _Reader(document, catalog, problems)
-    reader.check_keys("feature", _FEATURE_KEYS)
+    reader.check_keys("feature", FEATURE_KEYS)
     name = reader.name("feature")
     if name is None:
         return None
-    if not _FEATURE_NAME.fullmatch(name.value) or len(name.value) > _NAME_LENGTH:
+    if not re.fullmatch(FEATURE_NAME, name.value) or len(name.value) > NAME_LENGTH:
         problems.append(
             name.whole(
                 f"{quoted(name.value)} is no name of a feature",
@@ -149,7 +155,7 @@ def _segment_conditions(reader: _Reader, name: Scalar) -> Conditions:
     when = reader.condition("when")
     enter = reader.condition("enter")
     for key, condition in (("when", when), ("enter", enter)):
-        if condition is not None and "universe" not in entries and _true_of_nobody(condition):
+        if condition is not None and "universe" not in entries and true_of_nobody(condition):
             problems.append(
                 entries[key].value.whole(
                     "this is true of people who have never been seen, and there is no end of them",
@@ -160,29 +166,9 @@ def _segment_conditions(reader: _Reader, name: Scalar) -> Conditions:
     return when, enter, exit_events, exit_after_ms, universe_ms
 
 
-def _true_of_nobody(condition: tree.Condition) -> bool:
-    """Whether it holds for a person without any event.
-
-    Such a person is in no segment: one that held them would be refused here itself.
-    """
-    match condition:
-        case tree.And(items):
-            return all(_true_of_nobody(i) for i in items)
-        case tree.Or(items):
-            return any(_true_of_nobody(i) for i in items)
-        case tree.Not(item):
-            return not _true_of_nobody(item)
-        case tree.Count(op=op, n=n):
-            return {">=": n <= 0, ">": n < 0, "=": n == 0, "!=": n != 0, "<": n > 0, "<=": n >= 0, "between": n <= 0}[
-                op
-            ]
-        case _:
-            return False
-
-
 def _check_segment_name(name: Scalar, prefixes: Sequence[str], problems: list[Problem]) -> None:
     prefix, _, rest = name.value.partition("_")
-    if prefix in prefixes and _NAME.fullmatch(rest) and len(name.value) <= _NAME_LENGTH:
+    if prefix in prefixes and re.fullmatch(SEGMENT_REST, rest) and len(name.value) <= NAME_LENGTH:
         return
     hint = f"It begins with one of {', '.join(p + '_' for p in prefixes)}."
     if prefix in prefixes:
@@ -211,7 +197,7 @@ class _Reader:
                         suggestion(key, known, f"Keys of a {kind} are {listed(known)}."),
                     )
                 )
-            elif entry.listed and key not in _LISTS:
+            elif entry.listed and key not in LISTS:
                 self.problems.append(entry.key.whole(f"{key!r} takes a text, not a list", "Write it without [ ]."))
             elif not entry.listed and not entry.value.value.strip():
                 self.problems.append(entry.key.whole(f"{key!r} has no value", "Give it one, or delete the line."))
@@ -235,7 +221,7 @@ class _Reader:
         if scalar is None:
             return 1
         digits = scalar.value
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= _VERSION_DIGITS and int(digits) >= 1):
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= VERSION_DIGITS and int(digits) >= 1):
             self.problems.append(scalar.whole(f"{quoted(digits)} is no version", "Versions are 1, 2, 3 ..."))
             return 1
         return int(digits)
@@ -280,7 +266,7 @@ class _Reader:
         scalar = self._usable("universe")
         if scalar is None:
             return None
-        checker = ConditionChecker(self.catalog, scalar, self.problems)
+        checker = Checker(self.catalog, scalar, self.problems)
         node = checker.parsed(parse_universe)
         return None if node is None else checker.duration(node)
 
@@ -289,7 +275,7 @@ class _Reader:
         scalar = self._usable("exit")
         if scalar is None:
             return (), None
-        checker = ConditionChecker(self.catalog, scalar, self.problems)
+        checker = Checker(self.catalog, scalar, self.problems)
         node = checker.parsed(parse_exit)
         if node is None:
             return (), None
@@ -304,20 +290,21 @@ class _Reader:
         scalar = self._usable("keep")
         if scalar is None:
             return None
-        checker = ConditionChecker(self.catalog, scalar, self.problems)
+        checker = Checker(self.catalog, scalar, self.problems)
         node = checker.parsed(parse_keep)
         if node is None:
             return None
         if not isinstance(node.count.value, int) or not 1 <= node.count.value <= limits.FEATURE_VALUES:
             checker.refuse(node.count, f"a feature keeps 1 to {limits.FEATURE_VALUES} values", "Write 'last 20 ...'.")
         events = checker.events(node.events)
-        field = None if events is None else checker.field(node.field, list(events.names))
+        field = checker.field(node.field, checker.known(node.events))
         if field is not None and field.type == "other":
             checker.refuse(
                 node.field, f"{field.name!r} is neither text nor number and cannot be kept", "Keep another field."
             )
-        window_ms = None if node.window is None else checker.duration(node.window)
-        since = None if node.since is None else checker.events(node.since)
+        window, _ = windows.checked(checker, node.window, _NO_FEATURE)
         if len(self.problems) > before or events is None:
             return None
+        window_ms = window.ms if isinstance(window, tree.Last) else None
+        since = window.events if isinstance(window, tree.SinceEvents) else None
         return tree.Feature(name, int(node.count.value), events, node.field.text, window_ms, since, self.text("title"))

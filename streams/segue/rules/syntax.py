@@ -7,6 +7,7 @@ them into a line and a column. The checks make `tree` nodes of these, which have
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,91 @@ class Events(Node):
     filters: tuple[Node, ...]
 
 
+# --- windows; `ever` is None
+
+
+@dataclass(frozen=True, slots=True)
+class Last(Node):
+    duration: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class Ago(Node):
+    """As written: the checks know which of the two must be the shorter."""
+
+    one: Duration
+    other: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class SinceTime(Node):
+    date: Word
+    """whatever begins with a digit"""
+
+
+@dataclass(frozen=True, slots=True)
+class SinceEvents(Node):
+    events: Events
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar(Node):
+    unit: Literal["day", "week"]
+    zone: Word | None
+
+
+@dataclass(frozen=True, slots=True)
+class Session(Node):
+    gap: Duration
+
+
+Window = Last | Ago | SinceTime | SinceEvents | Calendar | Session
+
+
+# --- conditions
+
+
 @dataclass(frozen=True, slots=True)
 class Count(Node):
     events: Events
     op: str
     numbers: tuple[Value, ...]
-    window: Duration | None
+    window: Window | None
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate(Node):
+    function: str
+    events: Events
+    field: Word
+    op: str
+    numbers: tuple[Value, ...]
+    window: Window | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pick(Node):
+    which: Literal["last", "first"]
+    events: Events
+    field: Word
+    op: str
+    values: tuple[Value, ...]
+    window: Window | None
+
+
+@dataclass(frozen=True, slots=True)
+class First(Node):
+    events: Events
+    window: Window | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence(Node):
+    first: Events
+    second: Events
+    within: Duration
+    same: Word | None
+    window: Window | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +156,37 @@ class Absence(Node):
     missing: Events
     within: Duration
     restarting_on: Events | None
+    same: Word | None
+    window: Window | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trait(Node):
+    kind: Literal["trait", "score"]
+    name: Word
+    op: str
+    values: tuple[Value, ...]
+    held: Duration | None
+
+
+@dataclass(frozen=True, slots=True)
+class Consents(Node):
+    purpose: Word
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket(Node):
+    salt: Word
+    op: str
+    percents: tuple[Value, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class InSegment(Node):
     name: Word
+
+
+# --- the other texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +200,7 @@ class Keep(Node):
     count: Value
     events: Events
     field: Word
-    window: Duration | None
-    since: Events | None
+    window: Window | None
 
 
 def measure(node: Node) -> tuple[int, int]:
@@ -118,14 +223,18 @@ def _children(node: Node) -> tuple[Node, ...]:
             return (node.item,)
         case Events():
             return node.filters
-        case Count():
-            return node.events.filters
-        case Absence():
-            restart = node.restarting_on.filters if node.restarting_on else ()
-            return node.first.filters + node.missing.filters + restart
         case Exit():
             return node.events
-        case Keep():
-            return node.events.filters + (node.since.filters if node.since else ())
+        case Sequence():
+            return node.first.filters + node.second.filters + _filters(node.window)
+        case Absence():
+            restart = node.restarting_on.filters if node.restarting_on else ()
+            return node.first.filters + node.missing.filters + restart + _filters(node.window)
+        case Count() | Aggregate() | Pick() | First() | Keep():
+            return node.events.filters + _filters(node.window)
         case _:
             return ()
+
+
+def _filters(window: Window | None) -> tuple[Node, ...]:
+    return window.events.filters if isinstance(window, SinceEvents) else ()

@@ -12,6 +12,7 @@ from typing import Literal
 
 Operator = Literal[">=", ">", "=", "!=", "<", "<=", "between"]
 FieldOperator = Literal["=", "!=", ">", ">=", "<", "<=", "in", "not in", "contains", "starts with", "is known"]
+AggregateFunction = Literal["sum", "avg", "min", "max", "distinct"]
 Literal_ = str | float | int | bool
 
 
@@ -51,26 +52,167 @@ class Events:
     where: Filter | None = None
 
 
+# --- windows: which of a person's events an answer at t is made of. None in their place means ever.
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """`in the last D`: (t - D, t]."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ago:
+    """`between D1 and D2 ago`: (t - D2, t - D1]."""
+
+    near_ms: int
+    far_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SinceTime:
+    """`since 2026-01-01`: [that instant, t]."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SinceEvents:
+    """`since E`: what came after the newest E in the order of the history; everything if there was none."""
+
+    events: Events
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """`today in Europe/Paris`, `this week in ...`: [midnight of t's day, or of its week's Monday, t]."""
+
+    unit: Literal["day", "week"]
+    zone: str
+    """an IANA name"""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`in the session with gap D`: the newest run of these very events no two neighbours of which are D or more
+    apart, as long as its newest lies in (t - D, t]."""
+
+    gap_ms: int
+
+
+Window = Last | Ago | SinceTime | SinceEvents | Calendar | Session
+
+
+# --- conditions
+
+
 @dataclass(frozen=True, slots=True)
 class Count:
-    """`count(E) op n in the last D`; window None = ever."""
+    """`count(E) op n [window]`."""
 
     events: Events
     op: Operator
     n: int
     upper: int | None = None
     """the b of `between a and b`"""
-    window_ms: int | None = None
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """`sum(E.f) op x [window]`. Events whose f is null take no part. Of nothing it is false, but sum and distinct are 0."""
+
+    function: AggregateFunction
+    events: Events
+    field: str
+    op: Operator
+    values: tuple[float | int, ...]
+    """one number; two for `between`, both included"""
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """`last(E).f op v [window]`, `first(E).f op v`: that event's field; false if it is null or there is no event."""
+
+    which: Literal["last", "first"]
+    events: Events
+    field: str
+    op: FieldOperator
+    values: tuple[Literal_, ...]
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """`first E [window]`: the first E ever seen lies in the window (no SinceEvents, no Session). No exit resets it."""
+
+    events: Events
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """`A then B within D [with the same f] [window]`: a match at tB if an A lies in (tB - D, tB), tA < tB strictly.
+
+    True while the newest match lies in the window. With `same`, A and B have equal f; null is equal to nothing.
+    """
+
+    first: Events
+    second: Events
+    within_ms: int
+    same: str | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """`A then no B within D, restarting on R`."""
+    """`A then no B within D [with the same f] [, restarting on R] [window]`.
+
+    An A opens it and sets its clock to tA + D; a further A sets it again, even after a match; an R sets it again
+    while it is open. A B closes it and takes back its match. When the clock is reached (before any event of that
+    time), it has a match at that time and is open no more. True while the newest match that no B has taken back
+    lies in the window. With `same`, all this for each value of f by itself; events whose f is null take no part.
+    """
 
     first: Events
     missing: Events
     within_ms: int
     restarting_on: Events | None = None
+    same: str | None = None
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """`trait.x op v [for D]`, `score.x op v [for D]`: the newest value stated. Unknown: false, `!=` and `not in` too.
+
+    With held_ms: true at t if the comparison has been true without a break since t - D or earlier; a statement
+    of the same truth is no break. It is no history: no exit resets it.
+    """
+
+    kind: Literal["trait", "score"]
+    name: str
+    op: FieldOperator
+    values: tuple[Literal_, ...]
+    held_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Consents:
+    """`consents to P`: the newest decision for the purpose is a grant; of decisions in one ms a withdrawal wins."""
+
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """`bucket("salt") < 10%`: the person's share, a stable hash in [0, 100), lies in [low, high)."""
+
+    salt: str
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +235,7 @@ class Not:
     item: Condition
 
 
-Condition = Count | Absence | InSegment | And | Or | Not
+Condition = Count | Aggregate | Pick | First | Sequence | Absence | Trait | Consents | Bucket | InSegment | And | Or | Not
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from segue.rules.tree import Absence, And, Condition, Count, Events, InSegment, Not, Or, Segment
+from segue.rules.tree import Absence, And, Condition, Count, Events, InSegment, Last, Not, Or, Segment
 from segue_agents.demo.narrator import Narrator, describe
 
 MIN, DAY = 60_000, 86_400_000
@@ -13,7 +13,7 @@ AT = 1_795_536_252_000  # 2026-11-24 16:04:12 UTC
 
 
 def happened(name: str, within_ms: int | None = None, n: int = 1) -> Count:
-    return Count(Events((name,)), ">=", n, window_ms=within_ms)
+    return Count(Events((name,)), ">=", n, window=None if within_ms is None else Last(within_ms))
 
 
 ABANDONED = Absence(Events(("product_added",)), Events(("order_completed",)), 30 * MIN, Events(("product_removed",)))

@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from segue.errors import StateError
+from segue.plan import Layout
 from segue_agents.worker.changelog import Piece
 from segue_agents.worker.checkpoint import KEY, Checkpoint
 from segue_agents.worker.recovery import Decision, Recovery, decide
 from segue_agents.worker.store import Store
 
+LAYOUT = Layout("4c" * 8, {}, [], [], [], [], [], {})
 HERE = {"site": 10, "clock": 4}
 
 
-def checkpoint(offsets: dict[str, int], changelog_offset: int = 0, whole: bool = True, layout: str = "L") -> Checkpoint:
+def checkpoint(offsets: dict[str, int], changelog_offset: int = 0, whole: bool = True, layout: str = LAYOUT.id) -> Checkpoint:
     return Checkpoint(layout, 160, 10, offsets, {}, changelog_offset=changelog_offset, whole=whole)
 
 
@@ -65,6 +67,10 @@ class Timers:
     def __init__(self) -> None:
         self.seen: dict[bytes, bytes] = {}
         self.engine_time_ms = 0
+        self.known: list[Layout] = []
+
+    def know(self, layout: Layout) -> None:
+        self.known.append(layout)
 
     def restore(self, person: bytes, encoded: bytes) -> None:
         self.seen[person] = encoded
@@ -74,10 +80,10 @@ class Timers:
 
 
 def recovery(log: Log, exactly_once: bool = True) -> Recovery:
-    return Recovery(log, "L", "app", exactly_once, lambda *_: None, threading.Event())  # type: ignore[arg-type]
+    return Recovery(log, LAYOUT, "app", exactly_once, lambda *_: None, threading.Event())  # type: ignore[arg-type]
 
 
-def entry(offsets: dict[str, int], layout: str = "L") -> tuple[bytes, bytes]:
+def entry(offsets: dict[str, int], layout: str = LAYOUT.id) -> tuple[bytes, bytes]:
     return KEY, checkpoint(offsets, layout=layout).encode()
 
 
@@ -178,9 +184,9 @@ def test_other_rules_are_refused(tmp_path: Path, in_store: bool) -> None:
     """States of another layout are an error that says what to do."""
     if in_store:
         with Store(tmp_path / "s") as store:
-            store.write([], checkpoint(HERE, layout="old"))
-    log = Log({} if in_store else {0: entry(HERE, layout="old")}, 1)
-    with pytest.raises(StateError, match="other rules"):
+            store.write([], checkpoint(HERE, layout="0d" * 8))
+    log = Log({} if in_store else {0: entry(HERE, layout="0d" * 8)}, 1)
+    with pytest.raises(StateError, match="of which nothing is known"):
         recovery(log).recover(0, tmp_path / "s", HERE, Timers())
 
 

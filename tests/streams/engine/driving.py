@@ -7,58 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from tests.streams.engine.oracle import Event
+from tests.streams.engine.world import CATALOG, DAY, HOUR, MINUTE, SECOND, T0
 
-from segue.catalog import Catalog
 from segue.engine import Engine, Merger
 from segue.plan import Plan, compile_plan
 from segue.records import Change, Columns
 from segue.rules import tree as t
 
-SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
-T0 = 1_790_000_000_000
-
-
-def record(name: str, events: Sequence[str]) -> dict[str, object]:
-    return {
-        "type": "record",
-        "name": name,
-        "fields": [
-            {"name": "id", "type": "string"},
-            {"name": "user", "type": "string"},
-            {"name": "at", "type": "long"},
-            {"name": "event", "type": {"type": "enum", "name": name + "Event", "symbols": list(events)}},
-            {"name": "item", "type": ["null", "string"]},
-            {"name": "price", "type": ["null", "double"]},
-        ],
-    }
-
-
-CATALOG = Catalog.from_declarations(
-    [
-        {
-            "source": "site",
-            "topic": "site",
-            "schema": record("Site", ["view", "add", "remove", "buy", "idle"]),
-            "person": "user",
-            "event": "event",
-            "time": "at",
-            "id": "id",
-            "order": 1,
-            "lateness": "24 hours",
-        },
-        {
-            "source": "email",
-            "topic": "email",
-            "schema": record("Email", ["open", "click", "view"]),
-            "person": "user",
-            "event": "event",
-            "time": "at",
-            "id": "id",
-            "order": 2,
-            "lateness": "24 hours",
-        },
-    ]
-)
+__all__ = ["CATALOG", "DAY", "HOUR", "MINUTE", "SECOND", "T0", "Run", "columns", "engine_of"]
 
 
 def columns(plan: Plan, source: int, rows: Sequence[tuple[bytes, Event]], arrival_ms: int | None = None) -> Columns:
@@ -89,6 +45,7 @@ class Run:
     """One partition of an engine over a history that arrives in pieces."""
 
     def __init__(self, rules: t.RuleSet) -> None:
+        self.rules = rules
         self.engine = engine_of(rules)
         self.plan = self.engine.plan
         self.state = self.engine.partition(0)

@@ -15,9 +15,9 @@ VIEW, ADD, BUY, REMOVE = (t.Events((n,)) for n in ("view", "add", "buy", "remove
 CART = t.Segment(
     "behavior_cart", enter=t.Absence(ADD, BUY, 30 * MINUTE, REMOVE), exit_events=(BUY,), exit_after_ms=600 * MINUTE
 )
-THREE = t.Segment("behavior_three", when=t.Count(VIEW, ">=", 3, None, 10 * MINUTE))
+THREE = t.Segment("behavior_three", when=t.Count(VIEW, ">=", 3, None, t.Last(10 * MINUTE)))
 NOT_SEEN = t.Segment(
-    "behavior_gone", when=t.And((t.Count(VIEW, ">=", 1), t.Not(t.Count(VIEW, ">=", 1, None, 10 * MINUTE))))
+    "behavior_gone", when=t.And((t.Count(VIEW, ">=", 1), t.Not(t.Count(VIEW, ">=", 1, None, t.Last(10 * MINUTE)))))
 )
 History = list[tuple[float, str]]
 

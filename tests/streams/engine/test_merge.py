@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.streams.engine.driving import CATALOG, DAY, HOUR, MINUTE, T0, columns
@@ -15,7 +17,14 @@ from segue.rules import tree as t
 
 ALL = t.RuleSet((t.Segment("segment_all", when=t.Count(t.Events(CATALOG.event_names()), ">=", 1)),), ())
 PLAN = compile_plan(ALL, CATALOG)
-SITE, EMAIL = 0, 1
+SITE, EMAIL, PROFILE = 0, 1, 2
+
+
+def merger_of_two(**more: Any) -> Merger:
+    """Site and email; nothing comes of the third source."""
+    merger = Merger(CATALOG, 0, **more)
+    merger.at_end(PROFILE)
+    return merger
 
 
 def row(time: int, offset: int, order: int = 1, name: str = "view") -> tuple[bytes, Event]:
@@ -40,9 +49,8 @@ def test_reading_order_and_batch_size_change_nothing(
 ) -> None:
     """However the sources are read, the rows leave in the order of the history and none is late."""
     merger, out = Merger(CATALOG, 0), []
-    queues = {SITE: [r for r in history if r[1].order == 1], EMAIL: [r for r in history if r[1].order == 2]}
-    for source in (EMAIL, SITE) if email_first else (SITE, EMAIL):
-        mine = queues[source]
+    for source in (EMAIL, PROFILE, SITE) if email_first else (SITE, EMAIL, PROFILE):
+        mine = [r for r in history if r[1].order == source + 1]
         for i in range(0, len(mine), chunk):
             merger.feed(source, columns(PLAN, source, mine[i : i + chunk]))
             out += drain(merger, max_rows)
@@ -55,7 +63,7 @@ def test_reading_order_and_batch_size_change_nothing(
 
 def test_a_source_that_lags_holds_the_others_back() -> None:
     """Nothing leaves that a source not yet at its end could still come before."""
-    merger = Merger(CATALOG, 0)
+    merger = merger_of_two()
     merger.feed(SITE, columns(PLAN, SITE, [row(T0, 0), row(T0 + HOUR, 1)]))
     assert merger.take(10) is None
     merger.feed(EMAIL, columns(PLAN, EMAIL, [row(T0 + MINUTE, 0, 2, "open")]))
@@ -66,7 +74,7 @@ def test_a_source_that_lags_holds_the_others_back() -> None:
 
 def test_late_rows_are_marked_with_the_engine_time_they_meet() -> None:
     """A row behind its own source stands where it arrived, and moves no time."""
-    merger = Merger(CATALOG, 0)
+    merger = merger_of_two()
     merger.at_end(EMAIL)
     merger.feed(SITE, columns(PLAN, SITE, [row(T0, 0), row(T0 - HOUR, 1), row(T0 + 1, 2)]))
     (batch,) = drain(merger)
@@ -76,7 +84,7 @@ def test_late_rows_are_marked_with_the_engine_time_they_meet() -> None:
 
 def test_at_one_time_the_sources_order_decides() -> None:
     """An email of this very millisecond is in order after the site's event, and late before it is not."""
-    merger = Merger(CATALOG, 0)
+    merger = merger_of_two()
     merger.at_end(SITE)
     merger.feed(EMAIL, columns(PLAN, EMAIL, [row(T0, 0, 2, "open")]))
     drain(merger)
@@ -87,7 +95,7 @@ def test_at_one_time_the_sources_order_decides() -> None:
 
 def test_later_than_the_lateness_is_too_late() -> None:
     """24 h behind is folded in, a millisecond more goes to the dead letters."""
-    merger = Merger(CATALOG, 0)
+    merger = merger_of_two()
     merger.at_end(EMAIL)
     merger.feed(SITE, columns(PLAN, SITE, [row(T0, 0), row(T0 - DAY, 1), row(T0 - DAY - 1, 2)]))
     (batch,) = drain(merger)
@@ -99,7 +107,7 @@ def test_later_than_the_lateness_is_too_late() -> None:
 
 def test_the_future_moves_no_clock() -> None:
     """A record dated 2099 is rejected; its neighbours pass as if it were not there."""
-    merger = Merger(CATALOG, 0)
+    merger = merger_of_two()
     merger.at_end(EMAIL)
     rows = [row(T0, 0), row(4_085_000_000_000, 1), row(T0 + 1, 2)]
     merger.feed(SITE, columns(PLAN, SITE, rows, arrival_ms=T0))
@@ -111,7 +119,7 @@ def test_the_future_moves_no_clock() -> None:
 
 def test_five_minutes_ahead_is_the_limit() -> None:
     """An event exactly `max_future` ahead of the newest tick passes, one a millisecond further does not."""
-    merger = Merger(CATALOG, 0, clock="ticks")
+    merger = merger_of_two(clock="ticks")
     merger.at_end(EMAIL)
     merger.tick(T0, 0)
     limit = T0 + 5 * MINUTE
@@ -122,7 +130,7 @@ def test_five_minutes_ahead_is_the_limit() -> None:
 
 def test_ticks_move_time_on_an_idle_partition() -> None:
     """With every source at its end a tick alone makes a batch, less the clock's delay."""
-    merger = Merger(CATALOG, 0, clock="ticks", clock_delay_ms=1_000)
+    merger = merger_of_two(clock="ticks", clock_delay_ms=1_000)
     merger.at_end(SITE)
     merger.at_end(EMAIL)
     merger.tick(T0, 41)
@@ -132,7 +140,7 @@ def test_ticks_move_time_on_an_idle_partition() -> None:
 
 def test_ticks_wait_for_a_source_that_lags() -> None:
     """After a pause the log's events come before the ticks written since."""
-    merger = Merger(CATALOG, 0, clock="ticks")
+    merger = merger_of_two(clock="ticks")
     merger.at_end(EMAIL)
     merger.tick(T0 + HOUR, 0)
     merger.feed(SITE, columns(PLAN, SITE, [row(T0, 0)]))
@@ -143,7 +151,7 @@ def test_ticks_wait_for_a_source_that_lags() -> None:
 
 def test_old_ticks_judge_nothing() -> None:
     """After an hour's stop the ticks of before must not make the events of since look like the future."""
-    merger = Merger(CATALOG, 0, clock="ticks", hold_until_ms=T0 + HOUR)
+    merger = merger_of_two(clock="ticks", hold_until_ms=T0 + HOUR)
     merger.at_end(EMAIL)
     merger.tick(T0, 0)
     merger.feed(SITE, columns(PLAN, SITE, [row(T0 + 50 * MINUTE, 0)]))
@@ -156,7 +164,7 @@ def test_old_ticks_judge_nothing() -> None:
 
 def test_a_record_that_was_no_event_leaves_with_the_offset_that_passes_it() -> None:
     """Decoder's rejects come out once, in the batch whose offsets include them."""
-    merger = Merger(CATALOG, 0)
+    merger = merger_of_two()
     merger.at_end(EMAIL)
     from segue.records import Rejected
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.streams.engine.driving import CATALOG, DAY, HOUR
+from tests.streams.engine.world import CATALOG, DAY, HOUR
 
-from segue.plan import compile_plan, report
+from segue.plan import compile_plan, layout_of, report
 from segue.plan.leaves import Threshold
 from segue.rules import tree as t
 
@@ -12,7 +12,7 @@ VIEWS = t.Events(("view",))
 
 
 def views(op: t.Operator, n: int, window_ms: int | None = DAY) -> t.Count:
-    return t.Count(VIEWS, op, n, None, window_ms)
+    return t.Count(VIEWS, op, n, None, None if window_ms is None else t.Last(window_ms))
 
 
 def test_every_count_is_thresholds_over_one_stream() -> None:
@@ -57,7 +57,7 @@ def test_the_layout_is_named_by_the_meaning() -> None:
 
     def layout(window_ms: int, title: str) -> str:
         segment = t.Segment("segment_a", when=views(">=", 3, window_ms), title=title)
-        return compile_plan(t.RuleSet((segment,), ()), CATALOG).layout_id
+        return layout_of(compile_plan(t.RuleSet((segment,), ()), CATALOG)).id
 
     assert layout(DAY, "old") == layout(DAY, "new")
     assert layout(DAY, "old") != layout(HOUR, "old")
@@ -66,7 +66,7 @@ def test_the_layout_is_named_by_the_meaning() -> None:
 def test_events_no_rule_reads_have_no_kind() -> None:
     """The decoder is told only what matters."""
     plan = compile_plan(t.RuleSet((t.Segment("segment_a", when=views(">=", 1)),), ()), CATALOG)
-    assert [dict(i.kinds) for i in plan.inputs] == [{"view": 0}, {"view": 1}]
+    assert [dict(i.kinds) for i in plan.inputs] == [{"view": 0}, {"view": 1}, {}]
 
 
 def test_the_report_says_what_a_rule_costs() -> None:
@@ -74,7 +74,7 @@ def test_the_report_says_what_a_rule_costs() -> None:
     price = t.Events(("view",), t.Compare("price", ">", (10,)))
     rules = t.RuleSet(
         (
-            t.Segment("segment_a", when=t.Count(price, ">=", 3, None, DAY)),
+            t.Segment("segment_a", when=t.Count(price, ">=", 3, None, t.Last(DAY))),
             t.Segment("segment_b", when=t.And((t.InSegment("segment_a"), views(">=", 1)))),
         ),
         (),

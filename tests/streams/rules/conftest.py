@@ -1,4 +1,4 @@
-"""A small shop to write rules against: two sources, a handful of events and fields of every type."""
+"""A small shop to write rules against: three sources, a handful of events and fields of every type."""
 
 from __future__ import annotations
 
@@ -68,9 +68,44 @@ _MAIL = {
         ],
     },
 }
+_PROFILE = {
+    "source": "profile",
+    "topic": "profile",
+    "order": 3,
+    "person": "person",
+    "event": "event",
+    "time": "time",
+    "events": ["Identify", "Score Updated", "Consent Updated"],
+    "traits": {"events": ["Identify"], "fields": ["plan", "age", "member", "badges"]},
+    "scores": {"event": "Score Updated", "name": "score_name", "value": "score"},
+    "consents": {"event": "Consent Updated", "purpose": "purpose", "granted": "granted"},
+    "schema": {
+        "type": "record",
+        "name": "shop.Profile",
+        "fields": [
+            {"name": "person", "type": "string"},
+            {"name": "event", "type": "string"},
+            {"name": "time", "type": "long"},
+            {"name": "plan", **_nullable("string")},
+            {"name": "age", **_nullable("int")},
+            {"name": "member", **_nullable("boolean")},
+            {"name": "badges", **_nullable({"type": "array", "items": "string"})},
+            {"name": "score_name", **_nullable("string")},
+            {"name": "score", **_nullable("double")},
+            {"name": "purpose", **_nullable("string")},
+            {"name": "granted", **_nullable("boolean")},
+        ],
+    },
+}
 
 
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     """The shop."""
-    return Catalog.from_declarations([_TRACK, _MAIL])
+    return Catalog.from_declarations([_TRACK, _MAIL, _PROFILE])
+
+
+@pytest.fixture(scope="session")
+def plain() -> Catalog:
+    """A shop whose sources state neither traits nor scores nor consents."""
+    return Catalog.from_declarations([_TRACK])
