@@ -59,7 +59,7 @@ def replay_changes(
 
     `until_ms`: let time pass until then after the last line.
     """
-    run = _Replay(plan, log)
+    run = Replay(plan, log)
     for change in run.changes(lines, until_ms):
         yield change_as_dict(plan, change, run.engine_time_ms)
 
@@ -72,7 +72,7 @@ def replay_members(
     What the file says of later times is left out, so the answer is that of the history up to then.
     """
     inside: dict[bytes, dict[str, int]] = {}
-    for change in _Replay(plan, log, as_of_ms).changes(lines, as_of_ms):
+    for change in Replay(plan, log, as_of_ms).changes(lines, as_of_ms):
         segments = inside.setdefault(change.person, {})
         name = plan.segments[change.segment].name
         if change.entered:
@@ -84,16 +84,18 @@ def replay_members(
             yield {"person_id": person.decode(), "segments": dict(sorted(inside[person].items()))}
 
 
-class _Replay:
+class Replay:
     """One pass over a file."""
 
-    def __init__(self, plan: Plan, log: Log, last_ms: int | None = None) -> None:
-        """`last_ms`: lines of later times take no part."""
+    def __init__(
+        self, plan: Plan, log: Log, last_ms: int | None = None, engine: Engine | None = None, merger: Merger | None = None
+    ) -> None:
+        """`last_ms`: lines of later times take no part. `engine`, `merger`: the plan's own ones when None."""
         self._plan = plan
         self._log = log
         self._last_ms = last_ms
-        self._merger = Merger(plan.catalog, partition=0, clock="none")
-        self._partition = Engine(plan).partition(0)
+        self._merger = merger or Merger(plan.catalog, partition=0, clock="none")
+        self._partition = (engine or Engine(plan)).partition(0)
         self._orders = [source.order for source in plan.catalog.sources]
         self._rejects: Counter[str] = Counter()
         self.engine_time_ms = 0

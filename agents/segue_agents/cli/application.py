@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from segue.errors import SegueError
-from segue_agents.cli import broker, demo, events, rules, worker
+from segue_agents.cli import broker, demo, events, explain, rules, sql, test, worker
 
 INTERRUPTED = 130
 
@@ -29,7 +29,11 @@ app.command("down")(broker.down)
 app.command("send")(events.send)
 app.command("watch")(events.watch)
 app.command("check")(rules.check)
+app.command("schema")(rules.schema)
+app.command("test")(test.run_cases)
 app.command("replay")(rules.replay)
+app.command("explain")(explain.explain)
+app.command("sql")(sql.sql)
 
 
 def _print_version(wanted: bool) -> None:

@@ -106,7 +106,7 @@ class _Tree:
         last = self._last_change(i)
         flags = []
         if definition.enter is not None and not inside and condition.holds:
-            flags.append("enter has been true since before the last exit: it must become false, then true, to enter again")
+            flags.append("enter has been true ever since the last exit: it must become false, then true, to enter again")
         return Membership(
             segment=definition.name,
             version=definition.version,

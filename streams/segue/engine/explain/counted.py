@@ -25,7 +25,7 @@ def of_count(look: Look, c: Count, leaf: Leaf, wanted: bool) -> Evidence:
     if c.op == ">=" and c.n == 1:
         said = _times(n, found.whole)
     elif needed is not None:
-        said = f"{n} of {needed} needed" if n < needed else f"{said}, {needed} needed"
+        said = f"{n} of {needed} needed" if n < needed else f"{said} ({needed} needed)"
     needs, before_ms = "", None
     if wanted and (missing := _missing(c, n)) > 0:
         many = f"{missing} more " if n else f"{missing} " if missing > 1 else ""

@@ -6,6 +6,7 @@ where the evidence of an `enter` condition begins: behind the last exit of its s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,7 @@ class History:
         self.events = sorted((e for e in events if e.time_ms <= at_ms), key=self._place)
         self.truths: list[tuple[int, int]] = []
         """(time, bits from then on), beginning with the bits before any event"""
+        self._found: dict[object, list[Happened]] = {}
         self._starts: dict[int, int] = {}
         """enter/exit segment -> how many events came before its last exit, the exit event included"""
         self._walk(program, person, at_ms)
@@ -73,12 +75,16 @@ class History:
         self, events: Events, scope: int | None, since: Events | None = None, from_ms: int | None = None
     ) -> list[Happened]:
         """The events that feed evidence of this description, as far as it has not been emptied since."""
+        asked = (events, scope, since, from_ms)
+        if asked in self._found:
+            return self._found[asked]
         found: list[Happened] = []
         for event in self.events[self._starts.get(scope, 0) if scope is not None else 0 :]:
             if since is not None and self.is_one(since, event):
                 found = []
             elif self.is_one(events, event) and (from_ms is None or event.time_ms >= from_ms):
                 found.append(event)
+        self._found[asked] = found
         return found
 
     def is_one(self, events: Events, event: Happened) -> bool:
@@ -131,7 +137,10 @@ def passes(where: Filter | None, value: Callable[[str], Value]) -> bool:
         case NoneOf(item):
             return not passes(item, value)
         case Compare(field, op, values):
-            return comparison(op, values)(value(field))
+            return _test(op, values)(value(field))
+
+
+_test = functools.lru_cache(maxsize=1_024)(comparison)
 
 
 def arm(state: State, _person: bytes, due: int) -> None:

@@ -65,21 +65,22 @@ def entries(look: Look, index: int, window: Window | None, field: str | None = N
     first, stop, changes = _sliced(window, times, look.at_ms)
     kept = values[first:stop]
     dropped = _dropped(look, stream, window, first)
-    flags = (f"at most {WINDOW_VALUES:,} values are kept: older ones of this window are not counted",) if dropped else ()
-    whole = not dropped and (first > 0 or len(times) < stream.keep or _reach_ms(window) <= stream.horizon_ms)
     if look.history is None:
+        whole = not dropped and (first > 0 or len(times) < stream.keep or _reach_ms(window) <= stream.horizon_ms)
         seen = [Seen(t, None, None, v) for t, v in zip(times[first:stop], kept, strict=True)]
-        return Entries(seen, kept, whole, None if changes == NEVER else changes, flags)
-    logged = look.history.matching(stream.events, stream.scope, stream.since)
-    first, stop, changes = _sliced(window, [e.time_ms for e in logged], look.at_ms)
-    chosen = logged[max(first, stop - len(kept)) if dropped else first : stop]
-    return Entries([look.seen(e, field) for e in chosen], kept, True, None if changes == NEVER else changes, flags)
+    else:
+        whole, logged = True, look.history.matching(stream.events, stream.scope, stream.since)
+        first, stop, changes = _sliced(window, [e.time_ms for e in logged], look.at_ms)
+        dropped = dropped and stop - first > len(kept)
+        seen = [look.seen(e, field) for e in logged[stop - len(kept) if dropped else first : stop]]
+    flags = (f"at most {WINDOW_VALUES:,} values are kept: older ones of this window are not counted",) if dropped else ()
+    return Entries(seen, kept, whole, None if changes == NEVER else changes, flags)
 
 
-def listing(evidence: Evidence, seen: Sequence[Seen], n: int | None = None) -> Evidence:
-    """The evidence with the newest few of the events; `n`: how many there are in all."""
+def listing(evidence: Evidence, seen: Sequence[Seen]) -> Evidence:
+    """The evidence with the newest few of these events."""
     shown = tuple(seen[-HANDFUL:])
-    return replace(evidence, events=shown, more=(len(seen) if n is None else n) - len(shown))
+    return replace(evidence, events=shown, more=len(seen) - len(shown))
 
 
 def _sliced(window: Window | None, times: list[int], at_ms: int) -> tuple[int, int, int]:
@@ -90,10 +91,11 @@ def _sliced(window: Window | None, times: list[int], at_ms: int) -> tuple[int, i
 
 def _dropped(look: Look, stream: Stream, window: Window | None, first: int) -> bool:
     """Whether entries of this window had to go because there were too many."""
-    if isinstance(window, Session):
-        return first == 0 and stream.keep >= WINDOW_VALUES and len(look.state[stream.slot]) >= stream.keep
     if not stream.horizon_ms or not (newest := look.state[stream.dropped_slot]):
         return False
+    if isinstance(window, Session):
+        times = look.state[stream.slot]
+        return bool(first == 0 and times and times[0] - newest < window.gap_ms)
     if isinstance(window, Last | Ago):
         return bool(newest > look.at_ms - _reach_ms(window))
     return isinstance(window, Calendar) and _sliced(window, [newest], look.at_ms)[0] == 0

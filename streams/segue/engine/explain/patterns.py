@@ -10,7 +10,7 @@ from segue.engine.explain.look import Look, listing
 from segue.engine.explain.values import Evidence, Seen
 from segue.engine.explain.words import shown
 from segue.engine.windows import holding
-from segue.limits import PATTERN_KEYS, WINDOW_VALUES
+from segue.limits import PATTERN_KEYS
 from segue.plan.layout import leaf_scope
 from segue.plan.leaves import Follow, Pattern
 from segue.records import NEVER, Value
@@ -29,16 +29,17 @@ def of_pattern(look: Look, i: int, leaf: Pattern, holds: bool, matched_ms: int |
 
 
 def of_follow(look: Look, i: int, leaf: Follow, holds: bool) -> Evidence:
-    """The others: matches that are still known by their times, for each value of the field."""
+    """The others, each value of the field by itself: the newest match that stands decides."""
     opened, matches = look.state[look.plan.own_slots[i]]
-    inside = holding(leaf.window)
-    standing = sorted(
-        ((t, key) for key, times in matches.items() for t in times if inside(t, look.at_ms)[0]), key=lambda m: m[0]
-    )
-    if not leaf.absent:
-        found = _followed(look, i, leaf, standing[-1][0]) if holds else _unfollowed(look, i, leaf, opened)
-    elif holds:
-        found = _absent(look, i, leaf, *standing[-1], others=len({key for _, key in standing}) - 1)
+    key, matched_ms = max(matches.items(), key=lambda match: match[1], default=("", None))
+    if holds and matched_ms is not None:
+        inside = holding(leaf.window)
+        others = sum(inside(t, look.at_ms)[0] for t in matches.values()) - 1
+        found = _absent(look, i, leaf, matched_ms, key, others) if leaf.absent else _followed(look, i, leaf, matched_ms)
+    elif matched_ms is not None:
+        found = Evidence(f"matched {look.moment(matched_ms)}, outside the window", at_ms=matched_ms)
+    elif not leaf.absent:
+        found = _unfollowed(look, i, leaf, opened)
     elif opened:
         due, key = min(((due, key) for key, due in opened.items()), key=lambda o: o[0])
         found = _open(look, i, leaf, due, key)
@@ -73,11 +74,20 @@ def _idle_absence(look: Look, i: int, leaf: Pattern | Follow) -> Evidence:
     needs = f"{events_text(leaf.first)}, then no {events_text(_second(leaf))} within {duration_text(leaf.within_ms)}"
     if isinstance(leaf, Follow) and leaf.window is not None:
         return Evidence("none open, no match in the window", needs=needs)
-    begun, closed = _logged(look, i, leaf.first), _logged(look, i, _second(leaf))
-    if not begun or not closed:
+    closed = _closing(look, i, leaf)
+    if closed is None:
         return Evidence("not begun", needs=needs)
-    evidence = Evidence(f"closed {look.moment(closed[-1].time_ms)}", at_ms=closed[-1].time_ms, needs=needs)
-    return listing(evidence, [look.seen(closed[-1], _same(leaf))])
+    evidence = Evidence(f"closed {look.moment(closed.time_ms)}", at_ms=closed.time_ms, needs=needs)
+    return listing(evidence, [look.seen(closed, _same(leaf))])
+
+
+def _closing(look: Look, i: int, leaf: Pattern | Follow) -> Happened | None:
+    """The newest B behind an A of the same value."""
+    begun = _logged(look, i, leaf.first)
+    for b in reversed(_logged(look, i, _second(leaf))):
+        if any(a.time_ms <= b.time_ms and _has(look, leaf, b, _key(look, leaf, a)) for a in begun):
+            return b
+    return None
 
 
 def _opener(look: Look, i: int, leaf: Pattern | Follow, began_ms: int, key: Value) -> list[Seen]:
@@ -157,10 +167,7 @@ def _logged(look: Look, i: int, events: Events) -> list[Happened]:
     return [] if look.history is None else look.history.matching(events, leaf_scope(look.plan, i))
 
 
-def _flagged(evidence: Evidence, leaf: Follow, opened: dict[Any, Any], matches: dict[Any, list[int]]) -> Evidence:
-    flags = []
-    if max(len(opened), len(matches)) >= PATTERN_KEYS:
-        flags.append(f"at most {PATTERN_KEYS:,} values of {leaf.same} are kept: older ones are not counted")
-    if any(len(times) >= WINDOW_VALUES for times in matches.values()):
-        flags.append(f"at most {WINDOW_VALUES:,} matches are kept: older ones are not counted")
-    return replace(evidence, flags=tuple(flags))
+def _flagged(evidence: Evidence, leaf: Follow, opened: dict[Any, Any], matches: dict[Any, int]) -> Evidence:
+    if max(len(opened), len(matches)) < PATTERN_KEYS:
+        return evidence
+    return replace(evidence, flags=(f"at most {PATTERN_KEYS:,} values of {leaf.same} are kept: older ones are not counted",))

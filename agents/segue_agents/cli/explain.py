@@ -1,0 +1,58 @@
+"""`segue explain`: why a person is, or is not, in a segment, over a file of events."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segue.errors import ConfigError
+from segue_agents.cli.places import RulesOption, SourcesOption, parse_time_ms
+
+
+class Format(StrEnum):
+    """How an explanation is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def explain(
+    person: Annotated[str, typer.Argument(help="Who.")],
+    segment: Annotated[str, typer.Argument(help="In which segment, or not.")],
+    file: Annotated[Path, typer.Argument(help="JSON lines in the Segment shape; .gz too; - is stdin.")],
+    rules: RulesOption,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="As of when; default: the file's last time.")] = None,
+    output: Annotated[Format, typer.Option("--format", help="json: one object, times in ms.")] = Format.TEXT,
+    sources: SourcesOption = None,
+) -> None:
+    """Why a person is, or is not, in a segment: each condition, the events behind it, and until when it stays so."""
+    from segue.engine.explain import segment_index, text
+    from segue_agents.explain import explain_lines
+    from segue_agents.replay import open_lines
+    from segue_agents.rule_files import load_plan
+
+    plan = load_plan(rules, sources)
+    segment_index(plan, segment)  # before a long file is read
+    at_ms = None if at is None else _time_ms(at)
+    with open_lines(file) as lines:
+        found, near = explain_lines(plan, lines, person, segment, at_ms, lambda line: typer.echo(line, err=True))
+    if not found.known:
+        meant = "" if near is None else f" Did you mean {near!r}?"
+        typer.echo(f"Up to then {file} has no event of {person!r} that a rule reads.{meant}", err=True)
+    typer.echo(text(found) if output is Format.TEXT else json.dumps(asdict(found), ensure_ascii=False))
+
+
+def _time_ms(text: str) -> int:
+    from segue_agents.codecs.columns import EARLIEST_MS, LATEST_MS
+
+    at_ms = parse_time_ms(text)
+    if not EARLIEST_MS <= at_ms < LATEST_MS:
+        raise ConfigError(
+            f"{text!r} is too far away to be a time.", "Write it as in 2026-11-24T16:00:00Z, or in milliseconds."
+        )
+    return at_ms
