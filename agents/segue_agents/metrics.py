@@ -30,6 +30,8 @@ METRICS: Final = (
     Metric("events_late_total", "counter", (), "Events that came behind their time and were folded in."),
     Metric("events_settled_early_total", "counter", (),
            "Events of persons with too many of them for the log that takes late ones; a later late one comes after these."),
+    Metric("window_values_dropped_total", "counter", (),
+           "Values of windows with more than 1,000 of them, which these windows therefore no longer count."),
     Metric("events_rejected_total", "counter", ("source", "reason"), "Records sent to the dead letters."),
     Metric("changes_total", "counter", ("segment", "change"), "Changes written, by segment, entered or exited."),
     Metric("timers_fired_total", "counter", (), "Persons whose state time alone moved."),

@@ -9,7 +9,7 @@ import segue_schemas
 from segue.catalog import Catalog
 from segue.errors import ConfigError, ContractError
 from segue.limits import RULE_FILE_BYTES
-from segue.plan import Plan, compile_plan
+from segue.plan import Plan, compile_plan, report
 from segue.rules import parse_rules
 
 SUFFIXES: Final = (".yaml", ".yml")
@@ -39,6 +39,18 @@ def load_plan(rules: Path, sources: Path | None = None) -> Plan:
     """
     catalog = load_catalog(sources)
     return compile_plan(parse_rules(read_rules(rules), catalog), catalog)
+
+
+def refuse_warehouse_only(plan: Plan) -> None:
+    """Raises ConfigError for segments that look back further than the log can give: a worker would be silently wrong."""
+    beyond = [r for r in report(plan) if r.exactness == "warehouse only"]
+    if beyond:
+        names = ", ".join(r.name for r in beyond)
+        raise ConfigError(
+            f"{names}: warehouse only. {beyond[0].reason}.",
+            "Take it out of this worker's rules and ask the warehouse, or state a longer 'retention' in the source's "
+            "declaration if its topic keeps that much.",
+        )
 
 
 def load_catalog(sources: Path | None = None) -> Catalog:

@@ -1,50 +1,103 @@
-"""`segue check`, `segue replay`: rules without a broker."""
+"""`segue check`, `segue schema`, `segue replay`: rules without a broker."""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from segue.plan import SegmentReport
+from segue.plan import SegmentReport, Succession
 from segue_agents.cli.places import RulesOption, SourcesOption, parse_time_ms
+
+
+class Format(StrEnum):
+    """How `segue check` answers."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def check(
     rules: Annotated[Path, typer.Argument(help="A rule file, or a folder of them.")],
     show_code: Annotated[bool, typer.Option("--show-code", help="Print the generated step instead.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a segment.")] = False,
+    output: Annotated[Format, typer.Option("--format", help="json: one object, for editors and CI.")] = Format.TEXT,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RULES", help="The rules that run now: say what becomes of their state.")
+    ] = None,
     sources: SourcesOption = None,
 ) -> None:
-    """Check rules, and say per segment what it reads, shares, keeps and costs."""
+    """Check rules, and say per segment what it reads, shares, keeps and costs. All mistakes come at once."""
     from segue.engine import Engine
-    from segue.plan import report
+    from segue.errors import RuleError
+    from segue.plan import report, succession_of
     from segue_agents.rule_files import load_plan
 
-    plan = load_plan(rules, sources)
+    try:
+        plan = load_plan(rules, sources)
+    except RuleError as error:
+        if output is Format.TEXT:
+            raise
+        typer.echo(json.dumps({"problems": [asdict(p) for p in error.problems], "segments": []}, ensure_ascii=False))
+        raise typer.Exit(error.exit_code) from error
     if show_code:
         typer.echo(Engine(plan).source)
         return
     reports = report(plan)
-    for segment in reports:
-        typer.echo(json.dumps(asdict(segment)) if as_json else describe_report(segment))
+    succession = None if against is None else succession_of(load_plan(against, sources), plan)
+    if output is Format.JSON:
+        found = {"problems": [], "segments": [asdict(r) for r in reports]}
+        typer.echo(json.dumps(found | ({} if succession is None else {"against": asdict(succession)}), ensure_ascii=False))
+    else:
+        for segment in reports:
+            typer.echo(describe_report(segment))
+        if succession is not None:
+            typer.echo(describe_succession(succession))
     typer.echo(f"{len(reports)} segments, {len(plan.features)} attached features: no problem found.", err=True)
+    if succession is not None and succession.changed_without_version:
+        raise typer.Exit(2)
 
 
 def describe_report(segment: SegmentReport) -> str:
     """A segment's report as a paragraph."""
     lines = [f"{segment.name}  version {segment.version}  {segment.exactness}"]
+    lines += [f"  because   {segment.reason}"] if segment.reason else []
     for leaf in segment.leaves:
         others = segment.shared_with.get(leaf, ())
         lines.append(f"  leaf      {leaf}" + (f"  (shared with {', '.join(others)})" if others else ""))
-    lines.append(f"  state     at most {segment.state_bytes_max:,} bytes a person")
+    typical, most = segment.state_bytes_typical, segment.state_bytes_max
+    lines.append(f"  state     about {typical:,} bytes a person, at most {most:,}")
     lines.append(f"  timers    at most {segment.timers} a person")
+    lines += [f"  bound     {bound}" for bound in segment.bounds]
     lines.append(f"  unknown   {segment.unknown}")
     return "\n".join(lines) + "\n"
+
+
+def describe_succession(succession: Succession) -> str:
+    """What becomes of the state of rules that run now, as a paragraph."""
+    lines = ["Against the rules that run now:"]
+    for word, names in (("new", succession.added), ("gone", succession.removed), ("changed", succession.changed)):
+        lines += [f"  {word:9} {name}" for name in names]
+    for name, leaves in succession.begins_empty.items():
+        lines += [f"  empty     {name}: {leaf}" for leaf in leaves]
+    for name, was, now in succession.changed_without_version:
+        lines += [f"  refused   {name} has changed, its version has not", f"    it was: {was}", f"    it is:  {now}"]
+    if len(lines) == 1:
+        lines.append("  nothing changes")
+    elif succession.begins_empty:
+        lines.append("  What begins empty is exact after backfill: once its window has passed since the change.")
+    return "\n".join(lines)
+
+
+def schema() -> None:
+    """Print the JSON Schema of rule files, for editors: it completes keys and underlines what does not belong."""
+    from segue.rules import rule_schema
+
+    typer.echo(json.dumps(rule_schema(), indent=2, ensure_ascii=False))
 
 
 def replay(

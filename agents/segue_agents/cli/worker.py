@@ -15,14 +15,15 @@ from segue_agents.settings import ENVIRONMENT_PREFIX, Row, Settings, table
 def run(**given: Any) -> None:
     """Run a worker: events in, membership changes out, until ^C. Any Kafka will do; topics that lack are created."""
     from segue_agents.app import run_worker
-    from segue_agents.rule_files import load_plan
+    from segue_agents.rule_files import load_plan, refuse_warehouse_only
 
     if given.pop("end_with_parent"):
         from segue_agents.demo.child import end_with_parent
 
         end_with_parent()
     settings = Settings.load(given | {"bootstrap": find_broker(given["bootstrap"])}, os.environ)
-    load_plan(settings.rules, settings.sources)  # a mistake in a rule is said before anything is started
+    # a mistake in a rule is said before anything is started
+    refuse_warehouse_only(load_plan(settings.rules, settings.sources))
     raise typer.Exit(run_worker(settings))
 
 

@@ -267,6 +267,8 @@ class Worker:
             )
             for segment in self._plan.segments:
                 metrics.set("segment_backfill_pending", segment.name in pending, segment.name)
+        if dropped := owned.state.take_dropped():
+            metrics.add("window_values_dropped_total", dropped)
         metrics.set("engine_time_seconds", owned.state.engine_time_ms / 1000, index)
         metrics.set("state_persons", owned.persons, index)
         metrics.set("state_memory_persons", len(owned.state.states), index)

@@ -36,6 +36,8 @@ class Program:
             if isinstance(leaf, Evaluated)
         }
         self.layout = layout_of(plan)
+        self.dropped = [0]
+        """entries of windows beyond their bound, so far, over all partitions"""
         self._list_slots = [slot for evidence in plan.evidence for slot in list_slots(evidence)]
         self._follow_slots = [plan.own_slots[i] for i in self._followers]
         self._blank = self._blank_state()
@@ -63,7 +65,9 @@ class Program:
         }
         names |= {f"ask{i}": evaluate for i, evaluate in self._evaluate.items()}
         names |= {f"add{i}": adding(total) for i, total in enumerate(self.plan.totals)}
-        names |= {f"trim{i}": trimming(stream) for i, stream in enumerate(self.plan.streams) if stream.horizon_ms}
+        for i, stream in enumerate(self.plan.streams):
+            if stream.horizon_ms:
+                names[f"trim{i}"] = trimming(stream, self.dropped)
         for i, follower in self._followers.items():
             names |= {f"first{i}": follower.first, f"second{i}": follower.second, f"again{i}": follower.again}
         for i, leaf in enumerate(self.plan.leaves):
@@ -132,12 +136,12 @@ class Program:
                     row,
                     sequence + 1,
                     revokes,
-                    self.expires(s, segment, entered, t),
+                    self.expires(s, segment, entered, cause),
                     self._attached(s, segment, t),
                 )
             )
 
-    def expires(self, s: State, segment: int, entered: bool, t: int) -> int | None:
+    def expires(self, s: State, segment: int, entered: bool, cause: str) -> int | None:
         """When the segment flips by time alone if nothing more happens; None: never."""
         windows = self._windows[segment]
         if windows is not None:
@@ -147,7 +151,10 @@ class Program:
             return min(ends, default=None)
         if self._by_clock_only[segment]:
             after = self.plan.segments[segment].exit_after_ms
-            return t + after if entered and after is not None else None
+            if entered:
+                return None if after is None else int(s[self.plan.since_slots[segment]]) + after
+            if cause in ("event", "timer"):
+                return None  # what it needs to enter again is yet to happen
         return self._simulate(s, segment)
 
     def _simulate(self, s: State, segment: int) -> int | None:

@@ -250,6 +250,11 @@ class PartitionState:
             for person in [p for p, _ in zip(states, range(over), strict=False)]:
                 del states[person]
 
+    def take_dropped(self) -> int:
+        """Entries of windows that went beyond their bound since this was last asked, by any partition of the program."""
+        dropped, self._program.dropped[0] = self._program.dropped[0], 0
+        return dropped
+
     @property
     def timers_pending(self) -> int:
         """Entries of the wheel; a person has one, and now and then a stale one."""

@@ -10,8 +10,11 @@ from segue.limits import WINDOW_VALUES
 from segue.plan.evidence import Stream
 
 
-def trimming(stream: Stream) -> Callable[[list[Any], int], None]:
-    """`(state, t)`: entries older than the horizon go, but for the newest `keep`; of the others WINDOW_VALUES stay."""
+def trimming(stream: Stream, tally: list[int]) -> Callable[[list[Any], int], None]:
+    """`(state, t)`: entries older than the horizon go, but for the newest `keep`; of the others WINDOW_VALUES stay.
+
+    `tally[0]` counts those that had to go though a window may still want them.
+    """
     times, lists = stream.slot, range(stream.slot, stream.slot + 1 + len(stream.values))
     dropped, keep, horizon_ms = stream.dropped_slot, stream.keep, stream.horizon_ms
     most = max(WINDOW_VALUES, keep)
@@ -24,6 +27,7 @@ def trimming(stream: Stream) -> Callable[[list[Any], int], None]:
             cut = len(entries) - most
             if cut > outside:
                 s[dropped] = max(s[dropped], entries[cut - 1])
+                tally[0] += cut - outside
         if cut > 0:
             for slot in lists:
                 del s[slot][:cut]

@@ -65,7 +65,7 @@ def exact_sum(values: Iterable[float]) -> float:
         try:
             return float(total)
         except OverflowError:
-            return math.copysign(math.inf, total)
+            return math.inf if total > 0 else -math.inf
 
 
 def _sum(held: list[Any], _t: int, _order: int, value: Any) -> None:
@@ -82,6 +82,10 @@ def _add_exactly(held: list[Any], x: float) -> None:
     for part in held[1:]:
         x, y = (part, x) if abs(x) < abs(part) else (x, part)
         high = x + y
+        if math.isinf(high):  # the two stay apart: what follows may bring their sum back
+            held[i] = y
+            i += 1
+            continue
         low = y - (high - x)
         if low:
             held[i] = low

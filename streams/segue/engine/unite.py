@@ -55,7 +55,8 @@ def _unite_evidence(program: Program, state: State, a: State, b: State) -> None:
             state[slot] = merged(evidence, a[slot], b[slot])
             continue
         lists = range(slot, slot + 1 + len(evidence.values))
-        rows = sorted([*zip(*(a[i] for i in lists), strict=True), *zip(*(b[i] for i in lists), strict=True)], key=itemgetter(0))
+        rows = [row for s in (a, b) for row in zip(*(s[i] for i in lists), strict=True)]
+        rows.sort(key=itemgetter(0))
         for i, place in enumerate(lists):
             state[place] = [row[i] for row in rows]
         if evidence.horizon_ms:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from segue.catalog import Catalog
-from segue.limits import WINDOW_VALUES
+from segue.limits import DURATION_MS
 from segue.plan.evidence import Stream, Total, TotalKind
 from segue.plan.expression import TRUE, Expression, both, negation
 from segue.plan.leaves import (
@@ -230,7 +230,7 @@ class LeafTable:
             case tree.Calendar(unit):
                 return self.stream(events, scope, None, 1, _CALENDAR_MS[unit], value)
             case tree.Session():
-                return self.stream(events, scope, None, WINDOW_VALUES, 0, value)
+                return self.stream(events, scope, None, 1, DURATION_MS, value)  # a session may last
         raise AssertionError(window)
 
     # --- what was stated about the person

@@ -10,7 +10,7 @@ from segue.limits import LOG_EVENTS, PATTERN_KEYS, WINDOW_VALUES
 from segue.plan.evidence import Stream, Total
 from segue.plan.expression import leaves_of, segments_of
 from segue.plan.layout import Plan, evidence_of, fields_in, own_events
-from segue.plan.leaves import Follow, Pattern, Share, Threshold, has_due
+from segue.plan.leaves import Follow, Pattern, Share, Threshold, Windowed, has_due
 from segue.plan.lookback import exactness
 from segue.rules.pretty import duration_text, text_of
 from segue.rules.tree import Count, Events, Last
@@ -135,7 +135,7 @@ def _evidence_bytes(evidence: Stream | Total, most: bool) -> int:
 
 def _bound(plan: Plan, leaf: int) -> str | None:
     for evidence in evidence_of(plan.leaves[leaf], plan.streams, plan.totals):
-        if isinstance(evidence, Stream) and (evidence.horizon_ms or evidence.keep >= WINDOW_VALUES):
+        if isinstance(evidence, Stream) and evidence.horizon_ms and isinstance(plan.leaves[leaf], Windowed):
             return (
                 f"{describe_leaf(plan, leaf)}: of more than {WINDOW_VALUES:,} entries in the window the newest count; "
                 "explain says so then"

@@ -14,7 +14,7 @@ from typing import Any, Self
 from segue.plan.evidence import Stream
 from segue.plan.layout import SLOTS, Plan, folded_slots, leaf_scope
 from segue.plan.lookback import lookback_ms
-from segue.plan.report import leaves_behind
+from segue.plan.report import describe_leaf, leaves_behind
 from segue.rules import canonical, pretty
 from segue.rules.tree import Segment
 
@@ -89,6 +89,38 @@ def changed_without_version(old: Layout, new: Layout) -> list[tuple[str, str, st
         for old_version, was in [old.rules.get(name, (version, now))]
         if version == old_version and was != now
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """What becomes of the state when rules follow others."""
+
+    added: list[str]
+    """segments"""
+    removed: list[str]
+    changed: list[str]
+    """with a new version"""
+    changed_without_version: list[tuple[str, str, str]]
+    """(segment, its form then, its form now): refused at start"""
+    begins_empty: dict[str, list[str]]
+    """segment -> its leaves of which the state knows nothing yet"""
+
+
+def succession_of(before: Plan, after: Plan) -> Succession:
+    """What `after` keeps of the states of `before`."""
+    old, new = layout_of(before), layout_of(after)
+    fresh = [_leaf_name(after, i) not in old.lookback_ms for i in range(len(after.leaves))]
+    empty = {
+        s.name: [describe_leaf(after, leaf) for leaf in sorted(leaves_behind(after, i)) if fresh[leaf]]
+        for i, s in enumerate(after.segments)
+    }
+    return Succession(
+        added=sorted(new.rules.keys() - old.rules.keys()),
+        removed=sorted(old.rules.keys() - new.rules.keys()),
+        changed=sorted(n for n, rule in new.rules.items() if n in old.rules and rule[0] != old.rules[n][0]),
+        changed_without_version=changed_without_version(old, new),
+        begins_empty={name: leaves for name, leaves in empty.items() if leaves},
+    )
 
 
 def pending_segments(plan: Plan, started_ms: Mapping[str, int], engine_time_ms: int) -> set[str]:

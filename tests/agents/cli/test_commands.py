@@ -32,7 +32,7 @@ def test_check_says_what_a_rule_costs() -> None:
 
 def test_check_as_json() -> None:
     """One object a segment."""
-    reports = [json.loads(line) for line in segue("check", RULES, "--json").stdout.splitlines()]
+    reports = json.loads(segue("check", RULES, "--format", "json").stdout)["segments"]
     assert {r["name"] for r in reports} >= {"behavior_cart_abandon", "hot_lead"}
     assert all(r["state_bytes_max"] > 0 for r in reports)
 
@@ -116,7 +116,7 @@ def test_version_and_help_are_quick_to_say() -> None:
 
 def test_a_reader_that_has_enough_is_no_error() -> None:
     """`segue replay ... | head -1` ends without a word on stderr."""
-    command = f"{sys.executable} -m segue_agents.cli check {RULES} --json | head -c 1"
+    command = f"{sys.executable} -m segue_agents.cli check {RULES} --format json | head -c 1"
     done = subprocess.run(command, shell=True, capture_output=True, check=False, cwd=ROOT)
     assert done.stderr.decode().count("\n") <= 1
     assert b"Error" not in done.stderr

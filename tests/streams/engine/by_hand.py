@@ -19,6 +19,7 @@ MS = 1 / MINUTE
 """a millisecond, in minutes"""
 IDENTIFY, SCORE, CONSENT = "identify", "score_updated", "consent_updated"
 Happening = tuple[float, str, dict[str, Any]] | tuple[float, str]
+Change = tuple[str, bool, int]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,17 @@ def events_of(history: list[Happening], start: int = T0) -> list[Event]:
     ]
 
 
-def changes_of(rules: t.RuleSet, history: list[Happening], until: float, start: int = T0) -> list[Any]:
+def changes_of(rules: t.RuleSet, history: list[Happening], until: float, start: int = T0) -> list[Change]:
+    """(segment, entered, at), by the oracle."""
     return Oracle(rules, CATALOG.profile).changes(events_of(history, start), at(until, start), b"ada")
+
+
+def engine_changes_of(rules: t.RuleSet, history: list[Happening], until: float, start: int = T0) -> list[Change]:
+    """The same by the engine."""
+    run = Run(rules)
+    run.feed([(b"ada", e) for e in events_of(history, start)])
+    run.let_time_pass(at(until, start))
+    return run.of(b"ada")
 
 
 def flips_of(segment: t.Segment, history: list[Happening], until: float = 20_000, start: int = T0) -> list[int]:
@@ -52,10 +62,7 @@ def flips_of(segment: t.Segment, history: list[Happening], until: float = 20_000
 
 
 def engine_flips_of(segment: t.Segment, history: list[Happening], until: float = 20_000, start: int = T0) -> list[int]:
-    run = Run(t.RuleSet((segment,), ()))
-    run.feed([(b"ada", e) for e in events_of(history, start)])
-    run.let_time_pass(at(until, start))
-    return [c.at_ms for c in run.changes]
+    return [when for _, _, when in engine_changes_of(t.RuleSet((segment,), ()), history, until, start)]
 
 
 # --- conditions

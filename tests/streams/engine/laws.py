@@ -2,7 +2,8 @@
 
     SEGUE_EXAMPLES=20000 pytest tests/streams/engine     # how many histories each law meets; 120 unless told
 
-A failure prints the smallest history and rules that show it, and a `@reproduce_failure` line that replays it.
+A failure prints the smallest history and rules that show it, and a `@reproduce_failure` line that replays it; it is
+remembered under .hypothesis/ and tried first the next time.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
 EXAMPLES = int(os.environ.get("SEGUE_EXAMPLES", "120"))
+SECONDS = 0 if "SEGUE_EXAMPLES" in os.environ else 600
+"""to find the smallest failure takes longer than other tests may; who asks for many examples waits"""
 TRIED: Counter[str] = Counter()
 """histories that kept a law, by its name"""
 
@@ -33,6 +37,6 @@ def law(*made: SearchStrategy[Any], times: int = 1) -> Callable[[Callable[..., N
         tried = settings(
             max_examples=EXAMPLES * times, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck)
         )
-        return tried(given(*made)(one))
+        return pytest.mark.timeout(SECONDS)(tried(given(*made)(one)))
 
     return decorate

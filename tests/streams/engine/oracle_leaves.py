@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -178,13 +179,22 @@ def aggregate(leaf: t.Aggregate, v: View) -> float | int | None:
         case "distinct":
             return len({(isinstance(x, bool), x) for x in values})
         case "sum":
-            return math.fsum(values)
+            return exact_sum(values)
         case "avg":
-            return math.fsum(values) / len(values) if values else None
+            return exact_sum(values) / len(values) if values else None
         case "min":
             return min(values, default=None)
         case "max":
             return max(values, default=None)
+
+
+def exact_sum(values: Sequence[float]) -> float:
+    """Rounded once; beyond the largest number there is, infinity."""
+    total = sum((Fraction(float(x)) for x in values), Fraction())
+    try:
+        return float(total)
+    except OverflowError:
+        return math.inf if total > 0 else -math.inf
 
 
 def follows(leaf: t.Sequence, a: Event, b: Event) -> bool:
@@ -193,12 +203,14 @@ def follows(leaf: t.Sequence, a: Event, b: Event) -> bool:
 
 
 def absence(leaf: t.Absence, v: View) -> bool:
+    """Each value has its own clock and its own match; the newest of those that stand decides."""
     if leaf.same is None:
         matches = [absence_match(leaf, v.own, v.now)]
     else:
         values = {e.get(leaf.same) for e in v.own} - {None}
         matches = [absence_match(leaf, [e for e in v.own if e.get(leaf.same) == x], v.now) for x in values]
-    return any(m is not None and lies(leaf.window, m, v.now) for m in matches)
+    newest = max((m for m in matches if m is not None), default=None)
+    return newest is not None and lies(leaf.window, newest, v.now)
 
 
 def absence_match(leaf: t.Absence, events: Sequence[Event], now: int) -> int | None:

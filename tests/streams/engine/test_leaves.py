@@ -108,6 +108,18 @@ AGGREGATES = [
         priced((0, 1e16), (1, 0.1), (2, -1e16)),
         [2],
     ),
+    Case(
+        "beyond the largest number a sum is infinite, and comes back",
+        about("sum", ">", 1e308),
+        priced((0, 1.5e308), (1, 1.5e308), (2, -1.5e308), (3, -1.5e308)),
+        [0, 3],
+    ),
+    Case(
+        "so it is in a window",
+        about("sum", "<", -1e308, window=LAST_TEN),
+        priced((0, -1.5e308), (1, -1.5e308)),
+        [0, 11],
+    ),
     Case("the least", about("min", "<", 3), priced((0, 5), (1, 2)), [1]),
     Case("the greatest, and when it leaves", about("max", ">=", 5, window=LAST_TEN), priced((0, 5), (1, 2)), [0, 10]),
     Case("between, both included", about("sum", "between", 5, 10), priced((0, 5), (1, 5), (2, 0.5)), [0, 2]),

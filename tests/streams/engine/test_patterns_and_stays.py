@@ -20,6 +20,7 @@ from tests.streams.engine.by_hand import (
     at,
     changes_of,
     count,
+    engine_changes_of,
     engine_flips_of,
     events_of,
     flips_of,
@@ -76,6 +77,18 @@ PATTERNS = [
     ),
     Case("each item has its clock", no_buy("item"), [item(0, "add", "a"), item(2, "add", "b"), item(5, "buy", "a")], [12]),
     Case("and its match", no_buy("item"), [item(0, "add", "a"), item(2, "add", "b"), item(11, "buy", "a")], [10, 11, 12]),
+    Case(
+        "of all items' matches the newest decides",
+        no_buy("item", t.Ago(TEN, THIRTY)),
+        [item(0, "add", "a"), item(2, "add", "b")],
+        [22, 42],
+    ),
+    Case(
+        "and when it is taken back, the newest that is left",
+        no_buy("item", t.Ago(TEN, THIRTY)),
+        [item(0, "add", "a"), item(2, "add", "b"), item(21, "buy", "b")],
+        [21, 40],
+    ),
     Case("of an unknown item there is none", no_buy("item"), [item(0, "add", None)], []),
     Case(
         "a purchase of something unknown closes nothing", no_buy("item"), [item(0, "add", "a"), item(5, "buy", None)], [10]
@@ -107,11 +120,30 @@ def test_segments_of_segments() -> None:
         ),
         (),
     )
-    assert changes_of(rules, [(0, "view")], 100) == [
-        ("segment_a", True, at(0)),
-        ("segment_a", False, at(10)),
-        ("segment_b", True, at(10)),
-    ]
+    for changes in (changes_of, engine_changes_of):
+        assert changes(rules, [(0, "view")], 100) == [
+            ("segment_a", True, at(0)),
+            ("segment_a", False, at(10)),
+            ("segment_b", True, at(10)),
+        ]
+
+
+def test_the_event_that_exits_does_not_enter() -> None:
+    """Not even when it makes the condition rise: that truth is the one from which the next rise is told."""
+    rules = t.RuleSet(
+        (
+            t.Segment("segment_a", when=count(1, LAST_TEN)),
+            t.Segment("segment_b", enter=t.InSegment("segment_a"), exit_events=(VIEW,)),
+        ),
+        (),
+    )
+    history: list[Happening] = [(0, "view"), (20, "view"), (40, "view"), (60, "view")]
+    of_b = [(0, True), (20, False), (40, True), (60, False)]
+    for changes in (changes_of, engine_changes_of):
+        found = changes(rules, history, 100)
+        assert [(when, entered) for name, entered, when in found if name == "segment_b"] == [
+            (at(m), entered) for m, entered in of_b
+        ]
 
 
 def test_a_universe_is_left_by_not_being_seen() -> None:

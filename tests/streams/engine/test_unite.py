@@ -63,8 +63,8 @@ def test_settled_folds_are_said_not_to_be_exact() -> None:
     """Where both have forgotten the order of their events it is said; sums are exact all the same."""
 
     def many(first: int) -> list[Event]:
-        names = ["add", "buy"]
-        return [Event(T0 + i * HOUR, 1, i, names[i % 2], (("price", 1.0),)) for i in range(first, first + 120, 2 - first % 2)]
+        names, numbers = ["add", "buy"], range(first, first + 120, 2 - first % 2)
+        return [Event(T0 + i * HOUR, 1, i, names[i % 2], (("price", 1.0),)) for i in numbers]
 
     a, b = state_of(CART, many(0), T0 + 40 * DAY), state_of(CART, many(1), T0 + 40 * DAY)
     encoded, exact = a.state.unite(ADA, a.store[ADA], b.store[ADA])
