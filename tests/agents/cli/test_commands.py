@@ -37,6 +37,51 @@ def test_check_as_json() -> None:
     assert all(r["state_bytes_max"] > 0 for r in reports)
 
 
+def test_check_tells_an_editor_where_a_mistake_is(tmp_path: Path) -> None:
+    """--format json gives each problem with file, line, column and length, on stdout, and exit 2."""
+    file = tmp_path / "wrong.yaml"
+    file.write_text("segment: behavior_x\nwhen: did prodct_viewed in the last 7 days\n")
+    done = segue("check", str(file), "--format", "json")
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert done.returncode == 2
+    assert [problem[k] for k in ("file", "line", "column", "length")] == [str(file), 2, 11, len("prodct_viewed")]
+    assert problem["hint"] == "Did you mean 'product_viewed'?"
+
+
+def test_check_against_the_rules_that_run_now(tmp_path: Path) -> None:
+    """What is new, changed or gone, and which leaves begin empty; a change without a new version is exit 2."""
+    now, then = tmp_path / "now.yaml", tmp_path / "then.yaml"
+    now.write_text("segment: behavior_x\nwhen: count(product_viewed) >= 2 in the last 1 day\n")
+    then.write_text(now.read_text() + "---\nsegment: hot_y\nwhen: in behavior_x and did order_completed in the last 1 day\n")
+    done = segue("check", str(then), "--against", str(now))
+    said = done.stdout.decode()
+    assert done.returncode == 0
+    assert "  new       hot_y\n" in said
+    assert "  empty     hot_y: did order_completed in the last 1 day\n" in said
+    assert "empty     behavior_x" not in said
+    then.write_text("segment: behavior_x\nwhen: count(product_viewed) >= 3 in the last 1 day\n")
+    refused = segue("check", str(then), "--against", str(now))
+    assert refused.returncode == 2
+    assert b"behavior_x has changed, its version has not" in refused.stdout
+    then.write_text("segment: behavior_x\nversion: 2\nwhen: count(product_viewed) >= 3 in the last 1 day\n")
+    assert segue("check", str(then), "--against", str(now)).returncode == 0
+
+
+def test_the_schema_of_rule_files_is_printed() -> None:
+    """JSON Schema, draft 7, as editors read it."""
+    assert json.loads(segue("schema").stdout)["$schema"] == "http://json-schema.org/draft-07/schema#"
+
+
+def test_a_worker_refuses_what_only_the_warehouse_knows(tmp_path: Path) -> None:
+    """A rule that looks back further than the log is said before anything is started, with what to do."""
+    file = tmp_path / "far.yaml"
+    file.write_text("segment: lifecycle_far\nwhen: did order_completed between 548 days and 730 days ago\n")
+    done = segue("run", "--broker", "127.0.0.1:1", "--rules", str(file), "--data-dir", str(tmp_path / "data"))
+    assert done.returncode == 2
+    assert b"lifecycle_far: warehouse only" in done.stderr
+    assert b"looks back 730 days, the log keeps 400 days" in done.stderr
+
+
 def test_check_shows_the_code() -> None:
     """--show-code prints Python that compiles, and nothing else."""
     compile(segue("check", RULES, "--show-code").stdout.decode(), "generated", "exec")
