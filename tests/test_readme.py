@@ -20,6 +20,9 @@ NO_BROKER = (
     "segue check examples/shop",
     f"segue replay examples/events.jsonl {RULES} --until 2026-11-24T10:30:00Z",
     f"segue replay examples/events.jsonl {RULES} --members 2026-11-24T10:15:00Z",
+    "segue test examples/rules",
+    f"segue explain cleo behavior_cart_abandon {RULES} examples/events.jsonl --at 2026-11-24T10:30:00Z",
+    "segue sql behavior_electronics_viewer --rules examples/rules --as-of 2026-11-24T12:00:00Z",
 )
 
 

@@ -157,8 +157,8 @@ def test_dead_letters(app: App) -> None:
     assert headers["__streams.errors.topic"].decode() == f"{app.prefix}site-events"
 
 
-def test_other_rules_are_refused(app: App) -> None:
-    """State of other rules ends the process with exit code 4 and words, before anything is written."""
+def test_a_rule_changed_under_its_version_is_refused(app: App) -> None:
+    """A rule changed under its old version ends the process with exit code 4 and both forms, before anything is written."""
     app.publish(100)
     app.start()
     app.wait_for_all()
@@ -166,7 +166,7 @@ def test_other_rules_are_refused(app: App) -> None:
     app.settings.rules.write_text(app.settings.rules.read_text().replace("10 minutes", "11 minutes"))
     app.start()
     assert app.exit_code() == 4
-    assert app.said("made by other rules") == 1
+    assert app.said("has changed, its version has not") == 1
 
 
 def test_a_slot_is_for_one(app: App) -> None:
