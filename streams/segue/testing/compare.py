@@ -50,9 +50,18 @@ class Row:
 
 
 def compare(
-    case: Case, order: Sequence[int], emitted: Sequence[Emitted], rejected: Mapping[int, str], teller: Teller
+    case: Case,
+    order: Sequence[int],
+    emitted: Sequence[Emitted],
+    rejected: Mapping[int, str],
+    afterwards: Sequence[Change],
+    teller: Teller,
 ) -> tuple[tuple[Differs, ...], tuple[Row, ...]]:
-    """(what differs, the transcript). `order`: line indexes in the order they were run; `rejected`: event -> why."""
+    """(what differs, the transcript).
+
+    `order`: line indexes in the order they were run; `rejected`: event -> why; `afterwards`: what would come after the
+    last line if nothing more happened.
+    """
     counted = [e for e in emitted if case.only is None or teller.segment(e.change) in case.only]
     found = _Found(case, teller)
     found.match(counted)
@@ -60,6 +69,7 @@ def compare(
     found.check_quiet(counted)
     found.check_late(order, rejected)
     found.rest(counted, order)
+    found.look_ahead(afterwards)
     return found.result()
 
 
@@ -75,6 +85,8 @@ class _Found:
         """index of an emitted change -> index of the line that expects it"""
         self.extra: dict[int, list[str]] = {}
         """line index -> what happened after it and was not expected; -1: before the first"""
+        self.later: dict[int, str] = {}
+        """line index of what did not happen -> when it would have, after the case"""
 
     def match(self, emitted: Sequence[Emitted]) -> None:
         """Gives each expectation its change."""
@@ -172,6 +184,16 @@ class _Found:
                 after = e.place - by_time_before
                 self.extra.setdefault(after, []).append(self.teller.change(e.change))
 
+    def look_ahead(self, afterwards: Sequence[Change]) -> None:
+        """Where nothing happened: whether it would have, had the case gone on."""
+        for i, happened in self.missed.items():
+            says = self.case.lines[i].says
+            if isinstance(says, Changes) and not happened:
+                meant = (says.person.encode(), says.segment)
+                first = next((c for c in afterwards if (c.person, self.teller.segment(c)) == meant), None)
+                if first is not None and first.entered == says.entered:
+                    self.later[i] = f"not yet; if nothing more happens: {self.teller.change(first)}"
+
     def result(self) -> tuple[tuple[Differs, ...], tuple[Row, ...]]:
         """In the order of the lines."""
         differences: list[Differs] = []
@@ -182,8 +204,8 @@ class _Found:
                 rows.append(Row("-" if i in self.missed else " ", line.number, line.text))
                 if i in self.missed:
                     differences.append(Differs(line.number, line.text, self.missed[i]))
-                    if self.missed[i]:
-                        rows.append(Row("+", None, self.missed[i]))
+                    if told := self.missed[i] or self.later.get(i):
+                        rows.append(Row("+", None, told))
             number = self.case.lines[max(i, 0)].number
             differences += [Differs(number, "", told) for told in self.extra.get(i, ())]
             rows += [Row("+", None, told) for told in self.extra.get(i, ())]

@@ -19,6 +19,8 @@ from segue.testing.compare import Differs, Emitted, Row, compare
 from segue.testing.telling import Teller
 from segue.testing.virtual import VirtualPartition
 
+_AFTERWARDS_MS = 366 * 86_400_000
+"""what would come within a year if nothing more happened is told where it was expected earlier"""
 _BUG = "This is a bug in Segue, not in the rules: please report it with this case."
 
 
@@ -48,10 +50,10 @@ def run_case(engine: Engine, case: Case) -> CaseResult:
     live = VirtualPartition(engine)
     emitted = _event_by_event(live, case, order)
     teller = Teller(engine.plan, case, live.fed)
-    differences, transcript = compare(case, order, emitted, live.rejected, teller)
-    return CaseResult(
-        case, differences, transcript, tuple(_bugs(engine, case, order, live, emitted, teller)), len(live.fed), len(emitted)
-    )
+    bugs = tuple(_bugs(engine, case, order, live, emitted, teller))
+    afterwards = live.step(until_ms=max(line.time_ms for line in case.lines) + _AFTERWARDS_MS)
+    differences, transcript = compare(case, order, emitted, live.rejected, afterwards, teller)
+    return CaseResult(case, differences, transcript, bugs, len(live.fed), len(emitted))
 
 
 def _order(engine: Engine, case: Case) -> list[int]:
