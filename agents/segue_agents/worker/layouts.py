@@ -41,9 +41,8 @@ class Known:
 def decode_known(value: bytes) -> Known:
     """Raises StateError for what is no such record."""
     try:
-        stored = msgspec.msgpack.decode(value)
-        return Known(Layout.from_dict(stored["layout"]), stored["started_ms"])
-    except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+        return msgspec.msgpack.decode(value, type=Known)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise StateError(f"The record of a layout cannot be read: {error}.", "Was it written by another version?") from error
 
 
@@ -66,7 +65,8 @@ def succession(
         )
     if changed := changed_without_version(before.layout, layout):
         name, was, now = changed[0]
-        more = f" So have {len(changed) - 1} others." if len(changed) > 1 else ""
+        others = len(changed) - 1
+        more = f" So it is with {others} other{'s' * (others > 1)}." if others else ""
         raise StateError(
             f"The rule of {name!r} has changed, its version has not.{more}\n  it was:\n{_indented(was)}\n"
             f"  it is:\n{_indented(now)}",

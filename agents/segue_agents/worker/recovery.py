@@ -188,7 +188,7 @@ class Recovery:
             recovered.known, recovered.known_is_new = succession(
                 known, checkpoint.layout_id, self.layout, checkpoint.engine_time_ms, self.app_id
             )
-        except StateError:
+        except (StateError, StoreBroken):
             recovered.store.close()
             raise
         for other in known:

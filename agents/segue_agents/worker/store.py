@@ -8,6 +8,7 @@ block it ends early without an error.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -112,25 +113,25 @@ class Store:
 
     def scan(self) -> Iterator[tuple[bytes, bytes]]:
         """Every state. Raises StoreBroken at the end if it was not the end."""
+        return itertools.takewhile(lambda row: row[0] < _NO_PERSON, self._rows(b""))
+
+    def layouts(self) -> list[Known]:
+        """Of all rules under which its states were written. Raises StateError, StoreBroken."""
+        return [decode_known(value) for key, value in self._rows(PREFIX) if key.startswith(PREFIX)]
+
+    def _rows(self, first: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """From a key on. Raises StoreBroken at the end if it was not the end."""
         rows = self._db.iter()
-        rows.seek_to_first()
-        while rows.valid() and (person := rows.key()) < _NO_PERSON:
-            yield person, rows.value()
+        rows.seek(first)
+        while rows.valid():
+            yield rows.key(), rows.value()
             rows.next()
         try:
             rows.status()
         except Exception as error:
             raise StoreBroken(str(error)) from error
-
-    def layouts(self) -> list[Known]:
-        """Of all rules under which its states were written."""
-        rows = self._db.iter()
-        rows.seek(PREFIX)
-        found = []
-        while rows.valid() and rows.key().startswith(PREFIX):
-            found.append(decode_known(rows.value()))
-            rows.next()
-        return found
+        finally:
+            del rows  # it keeps the store open, and the error's traceback would keep it
 
     def size_bytes(self) -> int:
         """About what it takes, on disk and in its buffers."""

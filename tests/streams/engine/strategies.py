@@ -239,6 +239,7 @@ def buckets() -> st.SearchStrategy[t.Condition]:
     return st.builds(lambda salt, pair: t.Bucket(salt, *pair), st.sampled_from(["x", "y", "z", ""]), bounds)
 
 
+@functools.cache
 def leaves(segments: tuple[str, ...]) -> st.SearchStrategy[t.Condition]:
     firsts = st.builds(t.First, events(), times())
     named = st.builds(t.InSegment, st.sampled_from(segments)) if segments else st.nothing()
@@ -332,3 +333,16 @@ def rule_sets(draw: st.DrawFn) -> t.RuleSet:
                 )
             )
     return t.RuleSet(tuple(out), FEATURES)
+
+
+@st.composite
+def leaf_sets(draw: st.DrawFn) -> t.RuleSet:
+    """Six segments of one leaf each, so that nothing hides what a leaf says."""
+    some = draw(st.lists(leaves(()), min_size=6, max_size=6))
+    return t.RuleSet(
+        tuple(
+            t.Segment(f"segment_{i}", when=leaf, universe_ms=3 * HOUR if true_of_nobody(leaf) else None)
+            for i, leaf in enumerate(some)
+        ),
+        (),
+    )
