@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from segue.engine.compile import Program
 from segue.engine.late import LateEvents
 from segue.engine.migrate import Migration
 from segue.engine.unite import united
-from segue.limits import WHEEL_SHIFT
+from segue.limits import MIGRATED_AT_ONCE, WHEEL_SHIFT
 from segue.plan.layout import BITS, BUCKET, DUE, JUMPS, LOG
 from segue.plan.stored import Layout
 from segue.records import NEVER, Batch, Change, Step
@@ -50,6 +51,8 @@ class PartitionState:
         self._migrations: dict[bytes, Migration] = {}
         self._moved: dict[bytes, None] = {}
         """persons loaded from a state written under other rules, whose segments are still to be asked"""
+        self._unread: dict[bytes, None] = {}
+        """persons whose stored state is of other rules and has not been loaded yet"""
 
     # --- what the shell brings
 
@@ -66,8 +69,8 @@ class PartitionState:
         """At start: note the timer of a stored state, and nothing else of it."""
         due = int.from_bytes(encoded[:8], "big")
         if encoded[8:12] != self._tag:
-            self._schedule(person, 0)  # asked at the first step whether the new rules change anything
-        elif due < NEVER:
+            self._unread[person] = None
+        if due < NEVER:
             self._schedule(person, due >> WHEEL_SHIFT)
 
     def missing(self, batch: Batch) -> list[bytes]:
@@ -77,6 +80,8 @@ class PartitionState:
         now = batch.engine_time_ms >> WHEEL_SHIFT
         for bucket in self._buckets_until(now):
             wanted.update((p, None) for p in self._wheel[bucket] if p not in states)
+        if self._unread:
+            wanted.update((p, None) for p in islice(self._unread, MIGRATED_AT_ONCE))
         return list(wanted)
 
     def load(self, person: bytes, encoded: bytes | None) -> None:
@@ -89,6 +94,7 @@ class PartitionState:
         if encoded[8:12] != self._tag:
             state = self._migrations[encoded[8:12]](person, state)
             self._moved[person] = None
+            self._unread.pop(person, None)
             self.migrated += 1
             due = NEVER
         self.states[person] = state

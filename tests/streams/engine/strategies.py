@@ -52,28 +52,33 @@ def _stated(name: str, **values: list[Any]) -> st.SearchStrategy[tuple[int, str,
     return st.tuples(st.just(3), st.just(name), st.fixed_dictionaries(fields).map(lambda f: EMPTY | f))
 
 
-OF_ALL_KINDS = weighed(
-    (6, _shopping(1, NAMES[1])),
-    (2, _shopping(2, NAMES[2])),
+SHOPPING = weighed((5, _shopping(1, ["view", "add", "buy"])), (1, _shopping(2, ["view"])))
+STATING = weighed(
     (2, _stated("identify", plan=[None, "a", "b", "a"], age=[None, 20.0, 30.0])),
     (2, _stated("score_updated", score_name=["p", "q", None, "p"], score=[None, 0.2, 0.9, 0.9])),
     (2, _stated("consent_updated", purpose=["m", "n", None, "m"], granted=[None, True, True, False])),
 )
+OF_ALL_KINDS = weighed((6, _shopping(1, NAMES[1])), (2, _shopping(2, NAMES[2])), (6, STATING))
 WHOSE = st.sampled_from([*PERSONS, PERSONS[0]])
-STEPS = [
-    st.tuples(st.sampled_from(BURSTS), _shopping(1, ["view", "add", "buy"])),
-    st.tuples(st.sampled_from(BURSTS), OF_ALL_KINDS),
-    st.tuples(st.sampled_from(BURSTS * 2 + IDLE), OF_ALL_KINDS),
-]
+STEPS = {
+    "shopping": st.tuples(st.sampled_from(BURSTS), SHOPPING),
+    "stating": st.tuples(st.sampled_from(BURSTS), STATING),
+    "all": st.tuples(st.sampled_from(BURSTS), OF_ALL_KINDS),
+    "idle": st.tuples(st.sampled_from(BURSTS * 2 + IDLE), OF_ALL_KINDS),
+}
 
 
 @st.composite
 def histories(
-    draw: st.DrawFn, max_size: int = 25, min_size: int = 0, whose: st.SearchStrategy[bytes] = WHOSE
+    draw: st.DrawFn,
+    max_size: int = 25,
+    min_size: int = 0,
+    whose: st.SearchStrategy[bytes] = WHOSE,
+    kinds: tuple[str, ...] = ("shopping", "all", "idle"),
 ) -> list[tuple[bytes, Event]]:
     """(person, event) in the order of time; gaps favour ties and the durations the rules use."""
     now, offsets, out = draw(st.sampled_from(STARTS)), {1: 0, 2: 0, 3: 0}, []
-    steps = STEPS[draw(st.integers(0, 2))]
+    steps = STEPS[draw(st.sampled_from(kinds))]
     size = draw(st.integers(min_size, max_size - 5))
     for gap, (order, name, fields) in draw(st.lists(steps, min_size=size, max_size=max_size)):
         person = draw(whose)
@@ -336,13 +341,16 @@ def rule_sets(draw: st.DrawFn) -> t.RuleSet:
 
 
 @st.composite
-def leaf_sets(draw: st.DrawFn) -> t.RuleSet:
-    """Six segments of one leaf each, so that nothing hides what a leaf says."""
-    some = draw(st.lists(leaves(()), min_size=6, max_size=6))
-    return t.RuleSet(
-        tuple(
-            t.Segment(f"segment_{i}", when=leaf, universe_ms=3 * HOUR if true_of_nobody(leaf) else None)
-            for i, leaf in enumerate(some)
-        ),
-        (),
+def leaves_and_histories(draw: st.DrawFn) -> tuple[t.RuleSet, list[tuple[bytes, Event]]]:
+    """Six segments of one leaf each, so that nothing hides what a leaf says, and a history in which it has much to say."""
+    some, kind = draw(
+        st.sampled_from(
+            [(leaves(()), "all"), (counts(), "all"), (patterns(), "shopping"), (stated(), "stating")]
+            + [(aggregates(), "shopping"), (picks(), "shopping")]
+        )
     )
+    segments = tuple(
+        t.Segment(f"segment_{i}", when=leaf, universe_ms=3 * HOUR if true_of_nobody(leaf) else None)
+        for i, leaf in enumerate(draw(st.lists(some, min_size=6, max_size=6)))
+    )
+    return t.RuleSet(segments, ()), draw(histories(kinds=(kind,)))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.streams.engine.driving import CATALOG, HOUR, MINUTE, T0, Run
 from tests.streams.engine.laws import law
 from tests.streams.engine.oracle import Event, Oracle
-from tests.streams.engine.strategies import FEATURES, PERSONS, histories, leaf_sets, rule_sets
+from tests.streams.engine.strategies import FEATURES, PERSONS, histories, leaves_and_histories, rule_sets
 
 from segue.rules import tree as t
 
@@ -102,9 +102,10 @@ def test_order_of_arrival_changes_no_membership(
     agree_now_and_in_the_end(run, arrival)
 
 
-@law(leaf_sets(), histories(), st.randoms(use_true_random=False), st.booleans(), times=2)
-def test_each_leaf_by_itself(rules: t.RuleSet, history: History, chance: random.Random, reload: bool) -> None:
+@law(leaves_and_histories(), st.randoms(use_true_random=False), st.booleans(), times=4)
+def test_each_leaf_by_itself(made: tuple[t.RuleSet, History], chance: random.Random, reload: bool) -> None:
     """In order every change, in any other order every membership, of many leaves side by side."""
+    rules, history = made
     run, end = Run(rules), end_of(history)
     run.feed(history)
     run.let_time_pass(end)

@@ -12,6 +12,7 @@ from tests.streams.engine.strategies import FEATURES, PERSONS, histories, rule_s
 from tests.streams.engine.test_against_oracle import History, end_of
 
 from segue.engine import Merger
+from segue.limits import MIGRATED_AT_ONCE
 from segue.plan import layout_of
 from segue.plan.stored import Layout, changed_without_version, pending_segments
 from segue.rules import tree as t
@@ -133,3 +134,26 @@ def test_a_segment_is_pending_until_its_window_has_passed() -> None:
     assert pending_segments(plan, {leaf: T0}, T0 + DAY - 1) == {"behavior_views"}
     assert pending_segments(plan, {leaf: T0}, T0 + DAY) == set()
     assert pending_segments(plan, {}, T0) == set()
+
+
+def test_many_are_asked_a_few_thousand_a_step() -> None:
+    """One step reads at most MIGRATED_AT_ONCE states of earlier rules, each is read once, and all of them come."""
+    before = Run(t.RuleSet((VIEWS,), ()))
+    persons = [b"%05d" % i for i in range(MIGRATED_AT_ONCE + 10)]
+    before.feed([(p, Event(T0 + i, 1, i, "view")) for i, p in enumerate(persons)])
+    twice = replace(VIEWS, version=2, when=t.Count(VIEW, ">=", 1, None, t.Last(DAY)))
+    run = go_on(before, t.RuleSet((twice,), ()))
+    sizes = []
+    for second in range(3):
+        run.merger.tick(T0 + DAY // 2 + second, second)
+        for source in range(len(CATALOG.sources)):
+            run.merger.at_end(source)
+        while (batch := run.merger.take(10)) is not None:
+            missing = run.state.missing(batch)
+            sizes.append(len(missing))
+            for person in missing:
+                run.state.load(person, run.store[person])
+            run.changes += run.state.step(batch).changes
+    assert sizes == [MIGRATED_AT_ONCE, 10, 0]
+    assert sorted(c.person for c in run.changes) == persons
+    assert {c.cause for c in run.changes} == {"rule_change"}
