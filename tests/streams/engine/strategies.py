@@ -343,12 +343,8 @@ def rule_sets(draw: st.DrawFn) -> t.RuleSet:
 @st.composite
 def leaves_and_histories(draw: st.DrawFn) -> tuple[t.RuleSet, list[tuple[bytes, Event]]]:
     """Six segments of one leaf each, so that nothing hides what a leaf says, and a history in which it has much to say."""
-    some, kind = draw(
-        st.sampled_from(
-            [(leaves(()), "all"), (counts(), "all"), (patterns(), "shopping"), (stated(), "stating")]
-            + [(aggregates(), "shopping"), (picks(), "shopping")]
-        )
-    )
+    shopping = [(made, "shopping") for made in (patterns(), aggregates(), picks())]
+    some, kind = draw(st.sampled_from([(leaves(()), "all"), (counts(), "all"), (stated(), "stating"), *shopping]))
     segments = tuple(
         t.Segment(f"segment_{i}", when=leaf, universe_ms=3 * HOUR if true_of_nobody(leaf) else None)
         for i, leaf in enumerate(draw(st.lists(some, min_size=6, max_size=6)))
