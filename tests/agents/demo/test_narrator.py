@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from segue.rules.tree import Absence, And, Condition, Count, Events, InSegment, Last, Not, Or, Segment
+from segue.rules.tree import Absence, And, Condition, Count, Events, InSegment, Last, Last, Not, Or, Segment
 from segue_agents.demo.narrator import Narrator, describe
 
 MIN, DAY = 60_000, 86_400_000
@@ -88,7 +88,7 @@ def test_a_segment_that_the_rules_lack_is_still_told() -> None:
         (Or((And((happened("order_completed"), InSegment("hot_lead"))), happened("page"))),
          "(an order and in hot_lead) or a page view"),
         (Count(Events(("email_opened", "email_link_clicked")), "<=", 3), "at most 3 email opens or clicks"),
-        (Count(Events(("page",)), "between", 2, 5, DAY), "between 2 and 5 page views in the last day"),
+        (Count(Events(("page",)), "between", 2, 5, Last(DAY)), "between 2 and 5 page views in the last day"),
         (Count(Events(("page",)), ">", 2), "3 page views"),
         (Not(Or((happened("page"), happened("cart_viewed")))), "no page view and no cart viewed"),
     ],

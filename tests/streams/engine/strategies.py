@@ -26,6 +26,7 @@ STARTS = [T0, CLOCKS_BACK - 4 * HOUR, CLOCKS_BACK - 30 * MINUTE, CLOCKS_BACK + 2
 ZONES = ["Europe/Paris", "America/New_York", "Asia/Kolkata"]
 INSTANTS = [x + more for x in STARTS for more in (0, 30 * MINUTE, 3 * HOUR)]
 BURSTS = [0, 0, 0, 1, 1_000, MINUTE, MINUTE - 1, 5 * MINUTE, 5 * MINUTE, 30 * MINUTE, 30 * MINUTE + 1, HOUR, 3 * HOUR]
+TIES = [0, 0, 0, 0, MINUTE, 5 * MINUTE]
 IDLE = [9 * HOUR, DAY, DAY + HOUR, 8 * DAY]
 ITEMS = [None, "a", "b", "a"]
 PRICES = [None, 9.5, 20.0, 0.1, 9.5, 0.0, 1e16, -1e16]
@@ -60,11 +61,11 @@ STATING = weighed(
 )
 OF_ALL_KINDS = weighed((6, _shopping(1, NAMES[1])), (2, _shopping(2, NAMES[2])), (6, STATING))
 WHOSE = st.sampled_from([*PERSONS, PERSONS[0]])
+HAPPENINGS = {"shopping": SHOPPING, "stating": STATING, "all": OF_ALL_KINDS}
 STEPS = {
-    "shopping": st.tuples(st.sampled_from(BURSTS), SHOPPING),
-    "stating": st.tuples(st.sampled_from(BURSTS), STATING),
-    "all": st.tuples(st.sampled_from(BURSTS), OF_ALL_KINDS),
-    "idle": st.tuples(st.sampled_from(BURSTS * 2 + IDLE), OF_ALL_KINDS),
+    (kind, pace): st.tuples(st.sampled_from(gaps), happening)
+    for kind, happening in HAPPENINGS.items()
+    for pace, gaps in enumerate([BURSTS, BURSTS * 2 + IDLE, TIES])
 }
 
 
@@ -74,11 +75,11 @@ def histories(
     max_size: int = 25,
     min_size: int = 0,
     whose: st.SearchStrategy[bytes] = WHOSE,
-    kinds: tuple[str, ...] = ("shopping", "all", "idle"),
+    kinds: tuple[str, ...] = ("shopping", "all", "all"),
 ) -> list[tuple[bytes, Event]]:
     """(person, event) in the order of time; gaps favour ties and the durations the rules use."""
     now, offsets, out = draw(st.sampled_from(STARTS)), {1: 0, 2: 0, 3: 0}, []
-    steps = STEPS[draw(st.sampled_from(kinds))]
+    steps = STEPS[draw(st.sampled_from(kinds)), draw(st.integers(0, 2))]
     size = draw(st.integers(min_size, max_size - 5))
     for gap, (order, name, fields) in draw(st.lists(steps, min_size=size, max_size=max_size)):
         person = draw(whose)
@@ -340,11 +341,21 @@ def rule_sets(draw: st.DrawFn) -> t.RuleSet:
     return t.RuleSet(tuple(out), FEATURES)
 
 
+TOPICS = [
+    (leaves(()), "all"),
+    (counts(), "all"),
+    (patterns(), "shopping"),
+    (aggregates(), "shopping"),
+    (picks(), "shopping"),
+    (stated(), "stating"),
+]
+
+
 @st.composite
 def leaves_and_histories(draw: st.DrawFn) -> tuple[t.RuleSet, list[tuple[bytes, Event]]]:
     """Six segments of one leaf each, so that nothing hides what a leaf says, and a history in which it has much to say."""
     shopping = [(made, "shopping") for made in (patterns(), aggregates(), picks())]
-    some, kind = draw(st.sampled_from([(leaves(()), "all"), (counts(), "all"), (stated(), "stating"), *shopping]))
+    some, kind = draw(st.sampled_from(TOPICS))
     segments = tuple(
         t.Segment(f"segment_{i}", when=leaf, universe_ms=3 * HOUR if true_of_nobody(leaf) else None)
         for i, leaf in enumerate(draw(st.lists(some, min_size=6, max_size=6)))

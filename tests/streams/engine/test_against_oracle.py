@@ -83,12 +83,15 @@ def test_cuts_and_restarts_change_nothing(rules: t.RuleSet, history: History, ch
 
 
 def agree_now_and_in_the_end(run: Run, arrived: History) -> None:
-    """Memberships as of the newest event, and hours later."""
+    """Memberships as of the newest event, and hours later; no change is told of a time that is over."""
     for at in (run.state.engine_time_ms, end_of(arrived)):
         run.let_time_pass(at)
         for person in PERSONS:
             mine = of_person(arrived, person)
             assert memberships(run, person) == oracle_of(run.rules).memberships(mine, at, person)
+    for person in PERSONS:
+        times = [at for _, _, at in run.of(person)]
+        assert times == sorted(times)
 
 
 @law(rule_sets(), histories(), st.randoms(use_true_random=False), st.integers(1, 4), st.booleans())
