@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from segue.rules.tree import Absence, And, Condition, Count, Events, InSegment, Last, Last, Not, Or, Segment
+from segue.rules.tree import Absence, And, Condition, Count, Events, InSegment, Last, Not, Or, Segment
 from segue_agents.demo.narrator import Narrator, describe
 
 MIN, DAY = 60_000, 86_400_000

@@ -354,7 +354,6 @@ TOPICS = [
 @st.composite
 def leaves_and_histories(draw: st.DrawFn) -> tuple[t.RuleSet, list[tuple[bytes, Event]]]:
     """Six segments of one leaf each, so that nothing hides what a leaf says, and a history in which it has much to say."""
-    shopping = [(made, "shopping") for made in (patterns(), aggregates(), picks())]
     some, kind = draw(st.sampled_from(TOPICS))
     segments = tuple(
         t.Segment(f"segment_{i}", when=leaf, universe_ms=3 * HOUR if true_of_nobody(leaf) else None)
