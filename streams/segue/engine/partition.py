@@ -7,7 +7,6 @@ and stores what `encode` gives after it.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
@@ -18,6 +17,7 @@ from segue.engine.compile import Program
 from segue.engine.late import LateEvents
 from segue.engine.migrate import Migration
 from segue.engine.unite import united
+from segue.engine.wheel import Wheel
 from segue.limits import MIGRATED_AT_ONCE, WHEEL_SHIFT
 from segue.plan.layout import BITS, BUCKET, DUE, JUMPS, LOG
 from segue.plan.stored import Layout
@@ -44,8 +44,7 @@ class PartitionState:
         """states read so far that were written under other rules"""
         self._program = program
         self._late = LateEvents(program)
-        self._wheel: dict[int, dict[bytes, None]] = {}
-        self._buckets: list[int] = []
+        self._wheel = Wheel()
         self._timers_fired = 0
         self._tag = program.layout.tag
         self._migrations: dict[bytes, Migration] = {}
@@ -71,15 +70,15 @@ class PartitionState:
         if encoded[8:12] != self._tag:
             self._unread[person] = None
         if due < NEVER:
-            self._schedule(person, due >> WHEEL_SHIFT)
+            self._wheel.schedule(person, due >> WHEEL_SHIFT)
 
     def missing(self, batch: Batch) -> list[bytes]:
         """Persons whose states the step will need and memory lacks, each once."""
         states = self.states
         wanted = dict.fromkeys(p for p in batch.person if p not in states)
         now = batch.engine_time_ms >> WHEEL_SHIFT
-        for bucket in self._buckets_until(now):
-            wanted.update((p, None) for p in self._wheel[bucket] if p not in states)
+        for bucket in self._wheel.until(now):
+            wanted.update((p, None) for p in self._wheel.of(bucket) if p not in states)
         if self._unread:
             wanted.update((p, None) for p in islice(self._unread, MIGRATED_AT_ONCE))
         return list(wanted)
@@ -99,7 +98,7 @@ class PartitionState:
             due = NEVER
         self.states[person] = state
         if due < NEVER:
-            self._schedule(person, due >> WHEEL_SHIFT)
+            self._wheel.schedule(person, due >> WHEEL_SHIFT)
 
     # --- the step
 
@@ -161,10 +160,8 @@ class PartitionState:
     def _sweep(self, touched: set[bytes], changes: list[Any]) -> None:
         """Fire what is due by engine time. A popped entry whose person is scheduled later is stale, and dropped."""
         now = self.engine_time_ms
-        for bucket in self._buckets_until(now >> WHEEL_SHIFT):
-            persons = self._wheel[bucket]
-            self._wheel[bucket] = {}
-            for person in persons:
+        for bucket in self._wheel.until(now >> WHEEL_SHIFT):
+            for person in self._wheel.take(bucket):
                 state = self.states[person]
                 if state[BUCKET] > bucket:
                     continue
@@ -175,32 +172,14 @@ class PartitionState:
                     self._program.advance(state, person, now, self._arm, changes)
                 else:
                     self._arm(state, person, state[DUE])
-        while self._buckets and not self._wheel[self._buckets[0]]:
-            del self._wheel[heapq.heappop(self._buckets)]
-
-    def _buckets_until(self, last: int) -> list[int]:
-        """Buckets up to `last`, in order. Few: those the sweep has passed are gone."""
-        passed = []
-        while self._buckets and self._buckets[0] <= last:
-            passed.append(heapq.heappop(self._buckets))
-        for bucket in passed:
-            heapq.heappush(self._buckets, bucket)
-        return passed
+        self._wheel.tidy()
 
     def _arm(self, state: State, person: bytes, due: int) -> None:
         state[DUE] = due
         bucket = due >> WHEEL_SHIFT
         if bucket < state[BUCKET]:
             state[BUCKET] = bucket
-            self._schedule(person, bucket)
-
-    def _schedule(self, person: bytes, bucket: int) -> None:
-        entries = self._wheel.get(bucket)
-        if entries is None:
-            self._wheel[bucket] = {person: None}
-            heapq.heappush(self._buckets, bucket)
-        else:
-            entries[person] = None
+            self._wheel.schedule(person, bucket)
 
     def _finish(self, batch: Batch, changes: list[Any]) -> list[Change]:
         """Rows become the events they were: (source, offset)."""
@@ -264,7 +243,7 @@ class PartitionState:
     @property
     def timers_pending(self) -> int:
         """Entries of the wheel; a person has one, and now and then a stale one."""
-        return sum(map(len, self._wheel.values()))
+        return len(self._wheel)
 
     def members(self, segment: int) -> list[bytes]:
         """Persons in memory who are in the segment now."""
