@@ -157,3 +157,13 @@ def test_many_are_asked_a_few_thousand_a_step() -> None:
     assert sizes == [MIGRATED_AT_ONCE, 10, 0]
     assert sorted(c.person for c in run.changes) == persons
     assert {c.cause for c in run.changes} == {"rule_change"}
+
+
+def test_evidence_that_becomes_a_fold_is_settled_as_it_is() -> None:
+    """A new enter/exit segment reads views of before, which are in no log: a late view is folded in on top of them."""
+    hot = t.Segment("hot_viewer", enter=t.InSegment(VIEWS.name), exit_events=(BUY,))
+    run = go_on(started(VIEWS), t.RuleSet((VIEWS, hot), ()))
+    run.feed([(ADA, Event(T0 + 4 * MINUTE, 1, 4, "idle")), (ADA, Event(T0 + MINUTE, 1, 5, "view"))], merged=False)
+    run.let_time_pass(T0 + 5 * MINUTE)
+    assert run.members() == {VIEWS.name: [ADA], hot.name: [ADA]}
+    assert [(run.plan.segments[c.segment].name, c.entered) for c in run.changes] == [(hot.name, True)]
