@@ -127,3 +127,14 @@ def test_a_log_at_its_bound_is_settled_early_and_counted() -> None:
     assert [(c.entered, c.at_ms) for c in run.changes] == []
     run.let_time_pass(T0 + int((LOG_EVENTS + 49) / 10 * MINUTE) + 30 * MINUTE)
     assert [c.entered for c in run.changes] == [True]
+
+
+def test_what_may_still_come_before_it_is_not_settled() -> None:
+    """A purchase exactly a day late stands before the additions that followed it, though the log has been settled since."""
+    minutes = [20, 40, *range(60, 24 * 60, 60), 24 * 60 + 9]
+    added = [(b"ada", Event(T0 + m * MINUTE, 1, i, "add")) for i, m in enumerate(minutes)]
+    bought = (b"ada", Event(T0 + 9 * MINUTE, 1, len(added), "buy"))
+    run = Run(t.RuleSet((t.Segment("segment_bought", when=t.Sequence(ADD, BUY, 30 * MINUTE)),), ()))
+    run.feed([*added, bought], chunk=1, reload=True, merged=False)
+    assert run.rejected == []
+    assert run.members()["segment_bought"] == []

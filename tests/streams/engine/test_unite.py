@@ -38,13 +38,14 @@ def test_united_is_the_fold_of_the_union(rules: t.RuleSet, history: History, whi
         return
     state = whole.state
     expected = state.states[ADA] if ADA in state.states else whole.loaded(ADA)
-    bits, due = expected[BITS], expected[0]
+    next_due = whole.engine.program.next_due  # what the state holds of it may be earlier, a reminder too many
+    bits, due = expected[BITS], next_due(expected)
     mask = (1 << len(whole.plan.segments)) - 1
     encoded, exact = state.unite(ADA, a.store[ADA], b.store[ADA])
     assert exact
     united = state.states[ADA]
     assert united[BITS] & mask == bits & mask
-    assert united[0] == due
+    assert next_due(united) == due
     assert encoded[:8] == int(due).to_bytes(8, "big")
 
 
