@@ -64,10 +64,8 @@ class Program:
             "__builtins__": {"len": len},
         }
         names |= {f"ask{i}": evaluate for i, evaluate in self._evaluate.items()}
-        names |= {f"add{i}": adding(total) for i, total in enumerate(self.plan.totals)}
-        for i, stream in enumerate(self.plan.streams):
-            if stream.horizon_ms:
-                names[f"trim{i}"] = trimming(stream, self.dropped)
+        names |= {f"add{total.slot}": adding(total) for total in self.plan.totals}
+        names |= {f"trim{s.slot}": trimming(s, self.dropped) for s in self.plan.streams if s.horizon_ms}
         for i, follower in self._followers.items():
             names |= {f"first{i}": follower.first, f"second{i}": follower.second, f"again{i}": follower.again}
         for i, leaf in enumerate(self.plan.leaves):
@@ -79,10 +77,7 @@ class Program:
         plan = self.plan
         state: State = [NEVER] * plan.n_slots
         state[:SLOTS] = [NEVER, 0, NEVER, {}, [], None]
-        for slot in self._list_slots:
-            state[slot] = []
-        for slot in self._follow_slots:
-            state[slot] = [{}, {}]
+        self._empty(state)
         for stream in plan.streams:
             if stream.horizon_ms:
                 state[stream.dropped_slot] = 0
@@ -95,14 +90,18 @@ class Program:
         """The state of a person nothing is known of."""
         state = self._blank[:]
         state[JUMPS], state[LOG] = {}, []
-        for slot in self._list_slots:
-            state[slot] = []
-        for slot in self._follow_slots:
-            state[slot] = [{}, {}]
+        self._empty(state)
         for bit, leaf in self._shares:
             if leaf.low <= share(leaf.salt, person) < leaf.high:
                 state[BITS] |= bit
         return state
+
+    def _empty(self, state: State) -> None:
+        """Lists and maps of its own for a state."""
+        for slot in self._list_slots:
+            state[slot] = []
+        for slot in self._follow_slots:
+            state[slot] = [{}, {}]
 
     def next_due_with(self, state: State, bits: int) -> int:
         """When the state changes by itself, were its bits these."""
@@ -163,7 +162,7 @@ class Program:
         copy: State = copied(s)
         before = copy[BITS]
         while (t := self.next_due(copy)) < NEVER:
-            self.advance(copy, b"", t, _arm_copy, None)
+            self.advance(copy, b"", t, arm_alone, None)
             if (copy[BITS] ^ before) & bit:
                 return int(t)
         return None
@@ -214,7 +213,8 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def _arm_copy(state: State, _person: bytes, due: int) -> None:
+def arm_alone(state: State, _person: bytes, due: int) -> None:
+    """What `arm` is to a state that stands in no wheel: a copy, a scratch."""
     state[DUE] = due
 
 

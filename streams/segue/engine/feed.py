@@ -5,13 +5,13 @@ Per event kind and scope: patterns, streams, totals and the evaluated leaves' ow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from segue.engine import filters
 from segue.plan.evidence import Stream, Total
-from segue.plan.layout import DUE, Kind, Plan, evidence_of, leaf_scope, own_events
+from segue.plan.layout import DUE, Kind, Plan, leaf_scope, own_events
 from segue.plan.leaves import Evaluated, Follow, Held, Pattern, Threshold
 from segue.rules.tree import Events
 
@@ -83,29 +83,29 @@ def _feed_pattern(plan: Plan, kind: Kind, i: int, pattern: Pattern, out: Source,
 
 
 def _feed_stream(plan: Plan, kind: Kind, stream: Stream, out: Source, depth: int) -> None:
-    readers = [i for i, leaf in enumerate(plan.leaves) if stream in evidence_of(leaf, plan.streams, plan.totals)]
+    readers = plan.readers[stream.slot]
     lines: list[str] = []
     if kind.event in stream.events.names:
         lines = [f"L = s[{stream.slot}]", "L.append(t)"]
         lines += [
             f"s[{stream.slot + 1 + i}].append({filters.value(plan, kind, v)})" for i, v in enumerate(stream.values)
         ]
-        lines += _trim(plan, stream)
+        lines += _trim(stream)
         for i in readers:
             leaf = plan.leaves[i]
             lines += _reach(plan, i, leaf) if isinstance(leaf, Threshold) else ask(plan, i)
     _emptied_or_fed(plan, kind, stream, readers, lines, out, depth)
 
 
-def _trim(plan: Plan, stream: Stream) -> list[str]:
+def _trim(stream: Stream) -> list[str]:
     if stream.horizon_ms:
-        return [f"if len(L) > {max(2 * stream.keep, 64)}:", f"    trim{plan.streams.index(stream)}(s, t)"]
+        return [f"if len(L) > {max(2 * stream.keep, 64)}:", f"    trim{stream.slot}(s, t)"]
     lists = range(stream.slot, stream.slot + 1 + len(stream.values))
     return [f"if len(L) > {2 * stream.keep}:", *(f"    del s[{i}][:-{stream.keep}]" for i in lists)]
 
 
 def _feed_total(plan: Plan, kind: Kind, total: Total, out: Source, depth: int) -> None:
-    readers = [i for i, leaf in enumerate(plan.leaves) if total in evidence_of(leaf, plan.streams, plan.totals)]
+    readers = plan.readers[total.slot]
     lines: list[str] = []
     if kind.event in total.events.names:
         lines = [add_to(plan, kind, total)]
@@ -117,11 +117,11 @@ def _feed_total(plan: Plan, kind: Kind, total: Total, out: Source, depth: int) -
 def add_to(plan: Plan, kind: Kind, total: Total) -> str:
     """The line by which an event enters a total."""
     value = "None" if total.field is None else filters.value(plan, kind, total.field)
-    return f"add{plan.totals.index(total)}(s[{total.slot}], t, {kind.order}, {value})"
+    return f"add{total.slot}(s[{total.slot}], t, {kind.order}, {value})"
 
 
 def _emptied_or_fed(
-    plan: Plan, kind: Kind, fed: Stream | Total, readers: list[int], lines: list[str], out: Source, depth: int
+    plan: Plan, kind: Kind, fed: Stream | Total, readers: Sequence[int], lines: list[str], out: Source, depth: int
 ) -> None:
     """`since E`: an E empties the evidence and is no part of it."""
     if fed.since is not None and kind.event in fed.since.names:

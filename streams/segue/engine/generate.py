@@ -15,8 +15,8 @@ Six functions come out of a plan:
     flip(s, p, t, nb, b, ...)    leaf truths have changed: work out the segments, emit their jumps
 
 In them: s state, p person, t time in ms, k kind, r row, x0.. values, b bits before, nb bits after, L a list of times;
-of leaf 3, ask3 evaluates it, first3, second3 and again3 feed it, holds3 compares; add2 adds to total 2, trim1 trims
-stream 1: these are functions of evaluate, follow, totals and streams.
+of leaf 3, ask3 evaluates it, first3, second3 and again3 feed it, holds3 compares; add12 adds to the total in slot 12,
+trim9 trims the stream in slot 9: these are functions of evaluate, follow, totals and streams.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from segue.engine.compile import Program, copied
+from segue.engine.compile import Program, arm_alone, copied
 from segue.limits import LOG_EVENTS
 from segue.plan.layout import BITS, DUE, LOG, SETTLED, folded_slots
 from segue.records import NEVER
@@ -58,30 +58,31 @@ class LateEvents:
             self._replay_into(state, person, moment)
         self._ask_all(state, person, moment, before, "correction", (row, time_ms), arm, changes)
 
-    def rules_changed(self, state: State, person: bytes, moment: int, arm: Any, changes: list[Any]) -> None:
-        """A state written under other rules: emit what these rules say of it otherwise, as of `moment`."""
+    def work_out(
+        self, state: State, person: bytes, moment: int, cause: str, arm: Any, changes: list[Any] | None
+    ) -> None:
+        """Every truth and timer of a state whose evidence came from elsewhere; emit what differs as of `moment`."""
         before = state[BITS]
         if state[LOG]:
             self._replay_into(state, person, moment)
-        self._ask_all(state, person, moment, before, "rule_change", None, arm, changes)
+        self._ask_all(state, person, moment, before, cause, None, arm, changes)
 
     def _ask_all(
-        self, state: State, person: bytes, moment: int, before: int, cause: str, row: Any, arm: Any, changes: list[Any]
+        self,
+        state: State,
+        person: bytes,
+        moment: int,
+        before: int,
+        cause: str,
+        row: Any,
+        arm: Any,
+        changes: list[Any] | None,
     ) -> None:
         program = self._program
         bits = program.settle_bits(state, moment)
         state[DUE] = NEVER
         arm(state, person, program.next_due_with(state, bits))
         program.flip(state, person, moment, bits, before, cause, row, arm, changes)
-
-    def work_out(self, state: State, person: bytes, moment: int) -> None:
-        """Every truth and timer of a state whose evidence has been put together, as of `moment`; nothing is emitted."""
-        if state[LOG]:
-            self._replay_into(state, person, moment)
-        bits = self._program.settle_bits(state, moment)
-        state[DUE] = NEVER
-        self._program.flip(state, person, moment, bits, bits, "merge", None, _arm_scratch, None)
-        state[DUE] = self._program.next_due(state)
 
     def order_of(self, kind: int) -> int:
         """Of the source, for the place of an event at its time."""
@@ -114,20 +115,16 @@ class LateEvents:
                 scratch[slot] = copied(value)
             scratch[DUE] = 0
         rows = ((entry[0], person, entry[1], None, *entry[2:]) for entry in log)
-        self._program.run(rows, {person: scratch}, self._program.blank, _arm_scratch, None)
+        self._program.run(rows, {person: scratch}, self._program.blank, arm_alone, None)
         return scratch
 
     def _replay_into(self, state: State, person: bytes, moment: int) -> None:
         scratch = self._replay(state, person, state[LOG])
         if scratch[DUE] <= moment:
-            self._program.advance(scratch, b"", moment, _arm_scratch, None)
+            self._program.advance(scratch, b"", moment, arm_alone, None)
         for slot in self.slots:
             state[slot] = scratch[slot]
         state[BITS] = (state[BITS] & ~self._bits) | (scratch[BITS] & self._bits)
 
     def _extract(self, scratch: State) -> list[Any]:
         return [scratch[BITS] & self._kept_bits, *(scratch[slot] for slot in self.slots)]
-
-
-def _arm_scratch(state: State, _person: bytes, due: int) -> None:
-    state[DUE] = due

@@ -57,7 +57,7 @@ class Migration:
             blank = self._program.blank(person)
             state[SETTLED] = [
                 self._translated(old[SETTLED][0], blank[BITS]),
-                *(copied(blank[slot]) if place is None else old[SETTLED][place] for slot, place in self._settled),
+                *(blank[slot] if place is None else old[SETTLED][place] for slot, place in self._settled),
             ]
         return state
 

@@ -40,8 +40,6 @@ class PartitionState:
         self.engine_time_ms = 0
         self.states: dict[bytes, State] = {}
         self.log_overflows = 0
-        self.migrated = 0
-        """states read so far that were written under other rules"""
         self._program = program
         self._late = LateEvents(program)
         self._wheel = Wheel()
@@ -94,7 +92,6 @@ class PartitionState:
             state = self._migrations[encoded[8:12]](person, state)
             self._moved[person] = None
             self._unread.pop(person, None)
-            self.migrated += 1
             due = NEVER
         self.states[person] = state
         if due < NEVER:
@@ -153,7 +150,7 @@ class PartitionState:
     def _ask_moved(self, touched: set[bytes], changes: list[Any]) -> None:
         """States written under other rules: what these rules say of them as of engine time."""
         for person in self._moved:
-            self._late.rules_changed(self.states[person], person, self.engine_time_ms, self._arm, changes)
+            self._late.work_out(self.states[person], person, self.engine_time_ms, "rule_change", self._arm, changes)
         touched.update(self._moved)
         self._moved = {}
 

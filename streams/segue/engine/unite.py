@@ -11,11 +11,11 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import Any
 
-from segue.engine.compile import Program, copied
+from segue.engine.compile import Program, arm_alone, copied
 from segue.engine.late import LateEvents
 from segue.engine.totals import merged
 from segue.plan.evidence import Stream
-from segue.plan.layout import BITS, JUMPS, LOG, SETTLED
+from segue.plan.layout import BITS, DUE, JUMPS, LOG, SETTLED
 
 State = list[Any]
 
@@ -44,7 +44,8 @@ def united(program: Program, late: LateEvents, person: bytes, a: State, b: State
         state[SETTLED] = copied(base[SETTLED])
         if not state[LOG]:
             _take_settled(late, state)
-    late.work_out(state, person, moment)
+    late.work_out(state, person, moment, "merge", arm_alone, None)
+    state[DUE] = program.next_due(state)
     return state, exact
 
 

@@ -61,6 +61,8 @@ class Plan:
     """per leaf: itself as a condition, as it could be written in a rule"""
     conditions: tuple[Expression, ...]
     """per segment: its `when`, or its `enter`"""
+    readers: Mapping[int, tuple[int, ...]]
+    """slot of a stream or total -> the leaves that read it"""
     own_slots: Mapping[int, int]
     """leaf -> slot of what it keeps by itself: a pattern's due time, the open ones of a Follow, since when it is Held"""
     due_slots: Mapping[int, int]
@@ -131,6 +133,7 @@ def compile_plan(rules: RuleSet, catalog: Catalog) -> Plan:
         leaves=tuple(table.leaves),
         leaf_conditions=tuple(table.conditions),
         conditions=tuple(conditions),
+        readers=_readers(table),
         own_slots=own_slots,
         due_slots=due_slots,
         since_slots=since_slots,
@@ -180,6 +183,14 @@ def leaf_scope(plan: Plan, leaf: int) -> int | None:
         case other:
             evidence = evidence_of(other, plan.streams, plan.totals)
             return evidence[0].scope if evidence else None
+
+
+def _readers(table: LeafTable) -> dict[int, tuple[int, ...]]:
+    found: dict[int, list[int]] = {evidence.slot: [] for evidence in table.evidence()}
+    for i, leaf in enumerate(table.leaves):
+        for evidence in evidence_of(leaf, table.streams, table.totals):
+            found[evidence.slot].append(i)
+    return {slot: tuple(leaves) for slot, leaves in found.items()}
 
 
 def _mark_folded_evidence(table: LeafTable, folded_leaves: set[int], catalog: Catalog) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from segue.engine.compile import Program, copied
+from segue.engine.compile import Program, arm_alone, copied
 from segue.engine.explain import counted, patterns, stated
-from segue.engine.explain.history import History, Log, arm
+from segue.engine.explain.history import History, Log
 from segue.engine.explain.look import Look
 from segue.engine.explain.passing import Truths, expressions
 from segue.engine.explain.values import Evidence, Exit, Explanation, Finding, Kind, LastChange, Membership
@@ -54,7 +54,7 @@ def explain(
     changes = [c for c in log.changes if c.at_ms <= at_ms] if log is not None else []
     if now[DUE] <= at_ms:
         fired: list[Any] = []
-        program.advance(now, person, at_ms, arm, fired)
+        program.advance(now, person, at_ms, arm_alone, fired)
         changes += [Change(*change) for change in fired]
     history = None if log is None else History(program, person, log.events, at_ms)
     look = Look(program.plan, now, person, at_ms, history)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segue.engine.compile import Program
+from segue.engine.compile import Program, arm_alone
 from segue.engine.evaluate import comparison
-from segue.plan.layout import BITS, DUE, Plan
+from segue.plan.layout import BITS, Plan
 from segue.records import Change, Value
 from segue.rules.tree import AllOf, AnyOf, Compare, Events, Filter, NoneOf
 
@@ -106,7 +106,7 @@ class History:
                     self._starts[segment] = i + 1
             values = [*event.values, *[None] * (self._plan.n_columns - len(event.values))]
             row = (event.kind, person, event.time_ms, None, *values)
-            program.run([row], {person: state}, program.blank, arm, None)
+            program.run([row], {person: state}, program.blank, arm_alone, None)
             self._note(event.time_ms, state)
         self._pass_time(program, person, state, at_ms, len(self.events))
 
@@ -117,7 +117,7 @@ class History:
                 inside = state[BITS] & self._plan.segment_bit(segment)
                 if inside and after_ms is not None and state[since] + after_ms <= due:
                     self._starts[segment] = before
-            program.advance(state, person, due, arm, None)
+            program.advance(state, person, due, arm_alone, None)
             self._note(due, state)
 
     def _note(self, t: int, state: State) -> None:
@@ -142,10 +142,6 @@ def passes(where: Filter | None, value: Callable[[str], Value]) -> bool:
 
 _test = functools.lru_cache(maxsize=1_024)(comparison)
 
-
-def arm(state: State, _person: bytes, due: int) -> None:
-    """The timer of a state that is in no wheel."""
-    state[DUE] = due
 
 
 def columns_of(plan: Plan, kind: int, slots: Sequence[Sequence[Value]], row: int) -> tuple[Value, ...]:

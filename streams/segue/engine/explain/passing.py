@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from segue.engine.compile import Program, copied
-from segue.engine.explain.history import arm
+from segue.engine.compile import Program, arm_alone, copied
 from segue.plan.expression import Expression, negation
 from segue.plan.layout import BITS, Plan
 from segue.records import NEVER
@@ -49,7 +48,7 @@ def _futures(program: Program, state: State) -> Iterator[tuple[int, int]]:
     copy: State = copied(state)
     while (t := program.next_due(copy)) < NEVER:
         before = copy[BITS]
-        program.advance(copy, b"", t, arm, None)
+        program.advance(copy, b"", t, arm_alone, None)
         if copy[BITS] != before:
             yield t, copy[BITS]
 
