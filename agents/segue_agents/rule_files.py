@@ -9,7 +9,9 @@ import segue_schemas
 from segue.catalog import Catalog
 from segue.errors import ConfigError, ContractError
 from segue.limits import RULE_FILE_BYTES
-from segue.plan import Plan, compile_plan, report
+from segue.plan import Plan, compile_plan
+from segue.plan.lookback import exactness
+from segue.plan.report import leaves_behind
 from segue.rules import parse_rules
 
 SUFFIXES: Final = (".yaml", ".yml")
@@ -43,11 +45,12 @@ def load_plan(rules: Path, sources: Path | None = None) -> Plan:
 
 def refuse_warehouse_only(plan: Plan) -> None:
     """Raises ConfigError for segments that look back further than the log can give: a worker would be silently wrong."""
-    beyond = [r for r in report(plan) if r.exactness == "warehouse only"]
+    found = [(s.name, *exactness(plan, sorted(leaves_behind(plan, i)))) for i, s in enumerate(plan.segments)]
+    beyond = [(name, reason) for name, kind, reason in found if kind == "warehouse only"]
     if beyond:
-        names = ", ".join(r.name for r in beyond)
+        names = ", ".join(name for name, _ in beyond)
         raise ConfigError(
-            f"{names}: warehouse only. {beyond[0].reason}.",
+            f"{names}: warehouse only. {beyond[0][1]}.",
             "Take it out of this worker's rules and ask the warehouse, or state a longer 'retention' in the source's "
             "declaration if its topic keeps that much.",
         )

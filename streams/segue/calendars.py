@@ -30,14 +30,15 @@ def end_ms(unit: Unit, zone: str, at_ms: int) -> int:
 @lru_cache(maxsize=65_536)
 def _bounds(unit: Unit, zone: str, quarter_hour: int) -> tuple[int, int]:
     """Of a quarter of an hour: since 1980 no zone's day begins elsewhere than at one's start."""
-    tz = _zone(zone)
+    tz = zone_of(zone)
     local = (_EPOCH + timedelta(minutes=15 * quarter_hour)).astimezone(tz).date()
     first = local - timedelta(days=local.weekday()) if unit == "week" else local
     return _midnight(first, tz), _midnight(first + timedelta(days=7 if unit == "week" else 1), tz)
 
 
 @lru_cache(maxsize=1_024)
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone by its IANA name. Raises OSError, ValueError for what is none."""
     package, _, file = f"tzdata.zoneinfo.{name.replace('/', '.')}".rpartition(".")
     with resources.files(package).joinpath(file).open("rb") as rules:
         return ZoneInfo.from_file(rules, name)

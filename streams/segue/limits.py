@@ -6,6 +6,8 @@ from typing import Final
 
 RULE_FILE_BYTES: Final = 64 * 1024
 """a rule file; beyond it is generated text that belongs elsewhere"""
+CASE_FILE_BYTES: Final = 1 << 20
+"""a case file; nobody reads a longer one"""
 RULE_DEPTH: Final = 16
 """nesting of one condition; keeps every recursive pass far from Python's limit"""
 RULE_NODES: Final = 500

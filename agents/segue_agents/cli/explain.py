@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from segue.errors import ConfigError
-from segue_agents.cli.places import RulesOption, SourcesOption, parse_time_ms
-
-
-class Format(StrEnum):
-    """How an explanation is printed."""
-
-    TEXT = "text"
-    JSON = "json"
+from segue_agents.cli.places import OutputFormat, RulesOption, SourcesOption, parse_time_ms
 
 
 def explain(
@@ -27,7 +19,7 @@ def explain(
     file: Annotated[Path, typer.Argument(help="JSON lines in the Segment shape; .gz too; - is stdin.")],
     rules: RulesOption,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="As of when; default: the file's last time.")] = None,
-    output: Annotated[Format, typer.Option("--format", help="json: one object, times in ms.")] = Format.TEXT,
+    output: Annotated[OutputFormat, typer.Option("--format", help="json: one object, times in ms.")] = OutputFormat.TEXT,
     sources: SourcesOption = None,
 ) -> None:
     """Why a person is, or is not, in a segment: each condition, the events behind it, and until when it stays so."""
@@ -44,7 +36,7 @@ def explain(
     if not found.known:
         meant = "" if near is None else f" Did you mean {near!r}?"
         typer.echo(f"Up to then {file} has no event of {person!r} that a rule reads.{meant}", err=True)
-    typer.echo(text(found) if output is Format.TEXT else json.dumps(asdict(found), ensure_ascii=False))
+    typer.echo(text(found) if output is OutputFormat.TEXT else json.dumps(asdict(found), ensure_ascii=False))
 
 
 def _time_ms(text: str) -> int:

@@ -1,9 +1,10 @@
-"""Where commands look when a flag does not say, and how a time is written."""
+"""What commands share: where they look when a flag does not say, how they answer, how a time is written."""
 
 from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,13 @@ BrokerOption = Annotated[
 BrokerDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Where it keeps its data; default ~/.local/share/segue/broker.")
 ]
+class OutputFormat(StrEnum):
+    """How a command answers."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 RulesOption = Annotated[Path, typer.Option("--rules", help="A rule file, or a folder of them.")]
 SourcesOption = Annotated[
     Path | None, typer.Option("--sources", help="A folder of source declarations; default: the packaged ones.")

@@ -5,27 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from segue.plan import SegmentReport, Succession
-from segue_agents.cli.places import RulesOption, SourcesOption, parse_time_ms
-
-
-class Format(StrEnum):
-    """How `segue check` answers."""
-
-    TEXT = "text"
-    JSON = "json"
+from segue_agents.cli.places import OutputFormat, RulesOption, SourcesOption, parse_time_ms
 
 
 def check(
     rules: Annotated[Path, typer.Argument(help="A rule file, or a folder of them.")],
     show_code: Annotated[bool, typer.Option("--show-code", help="Print the generated step instead.")] = False,
-    output: Annotated[Format, typer.Option("--format", help="json: one object, for editors and CI.")] = Format.TEXT,
+    output: Annotated[
+        OutputFormat, typer.Option("--format", help="json: one object, for editors and CI.")
+    ] = OutputFormat.TEXT,
     against: Annotated[
         Path | None, typer.Option(metavar="RULES", help="The rules that run now: say what becomes of their state.")
     ] = None,
@@ -40,7 +34,7 @@ def check(
     try:
         plan = load_plan(rules, sources)
     except RuleError as error:
-        if output is Format.TEXT:
+        if output is OutputFormat.TEXT:
             raise
         typer.echo(json.dumps({"problems": [asdict(p) for p in error.problems], "segments": []}, ensure_ascii=False))
         raise typer.Exit(error.exit_code) from error
@@ -49,7 +43,7 @@ def check(
         return
     reports = report(plan)
     succession = None if against is None else succession_of(load_plan(against, sources), plan)
-    if output is Format.JSON:
+    if output is OutputFormat.JSON:
         found = {"problems": [], "segments": [asdict(r) for r in reports]}
         typer.echo(json.dumps(found | ({} if succession is None else {"against": asdict(succession)}), ensure_ascii=False))
     else:

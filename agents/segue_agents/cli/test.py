@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from segue.errors import ConfigError, Problem, RuleError
-from segue_agents.cli.places import SourcesOption
+from segue.limits import CASE_FILE_BYTES
+from segue_agents.cli.places import OutputFormat, SourcesOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
 SUFFIX: Final = ".case"
 UNREADABLE: Final = 2
 _STYLES: Final = {" ": "", "-": "red", "+": "yellow"}
-
-
-class Format(StrEnum):
-    """How results are printed."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +46,9 @@ def run_cases(
         Path | None, typer.Option("--rules", help="A rule file, or a folder of them; default: beside each case file.")
     ] = None,
     word: Annotated[str | None, typer.Option("-k", metavar="WORD", help="Only cases with this in their names.")] = None,
-    output: Annotated[Format, typer.Option("--format", help="json: one object a case, on stdout.")] = Format.TEXT,
+    output: Annotated[
+        OutputFormat, typer.Option("--format", help="json: one object a case, on stdout.")
+    ] = OutputFormat.TEXT,
     sources: SourcesOption = None,
 ) -> None:
     """Run case files: what happens, and who must enter or leave a segment when. Exit 1 if a case fails."""
@@ -71,17 +66,17 @@ def run_cases(
         done, error = _run_file(loader, file, word)
         results += done
         unread += [error] if error else []
-        if output is Format.JSON:
+        if output is OutputFormat.JSON:
             for line in (*map(as_dict, done), *([_error_as_dict(error)] if error else [])):
                 sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         else:
             _print_ticks(out, file, done, error)
     if not results and not unread:
         raise ConfigError(f"No case has {word!r} in its name.", "-k looks at the names of files and of cases.")
-    if output is Format.TEXT:
+    if output is OutputFormat.TEXT:
         _print_failures(out, results, unread)
     took_ms = (time.perf_counter() - started) * 1_000
-    typer.echo(summary(results, unread, took_ms), err=output is Format.JSON)
+    typer.echo(summary(results, unread, took_ms), err=output is OutputFormat.JSON)
     if unread or not all(r.passed for r in results):
         raise typer.Exit(UNREADABLE if unread else 1)
 
@@ -212,8 +207,6 @@ def _run_file(loader: _Loader, file: Path, word: str | None) -> tuple[list[CaseR
 
 
 def _read(file: Path) -> str:
-    from segue.testing import CASE_FILE_BYTES
-
     try:
         with file.open("rb") as opened:
             return opened.read(CASE_FILE_BYTES + 1).decode("utf-8")

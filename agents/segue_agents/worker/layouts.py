@@ -35,7 +35,7 @@ class Known:
 
     def encode(self) -> bytes:
         """The value of its record."""
-        return msgspec.msgpack.encode({"layout": self.layout.as_dict(), "started_ms": self.started_ms})
+        return msgspec.msgpack.encode(self)
 
 
 def decode_known(value: bytes) -> Known:

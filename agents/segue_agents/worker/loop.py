@@ -158,6 +158,7 @@ class Worker:
         self._arrivals.clear()
         for owned in dirty:
             self._gauge(owned)
+        self._gauge_pending()
 
     def _finish(self, dirty: list[Owned]) -> None:
         """On another thread, so that pages are served meanwhile; the gate keeps everyone else off."""
@@ -192,6 +193,7 @@ class Worker:
         )
         self._garbage.loaded()
         self._gauge(self.owned[recovered.index])
+        self._gauge_pending()
 
     async def release(self, indexes: Iterable[int], group: Any, keep: bool) -> dict[int, dict[str, int]]:
         """Partitions go: finish what is in hand, commit (`keep`), close. Returns the offsets committed, per index."""
@@ -261,12 +263,6 @@ class Worker:
         if owned.state.log_overflows:
             metrics.add("events_settled_early_total", owned.state.log_overflows)
             owned.state.log_overflows = 0
-        if any(o.known.started_ms for o in self.owned.values()):
-            pending = set[str]().union(
-                *(pending_segments(self._plan, o.known.started_ms, o.state.engine_time_ms) for o in self.owned.values())
-            )
-            for segment in self._plan.segments:
-                metrics.set("segment_backfill_pending", segment.name in pending, segment.name)
         if dropped := owned.state.take_dropped():
             metrics.add("window_values_dropped_total", dropped)
         metrics.set("engine_time_seconds", owned.state.engine_time_ms / 1000, index)
@@ -274,3 +270,14 @@ class Worker:
         metrics.set("state_memory_persons", len(owned.state.states), index)
         metrics.set("state_bytes", owned.store.size_bytes(), index)
         metrics.set("timers_pending", owned.state.timers_pending, index)
+
+    def _gauge_pending(self) -> None:
+        """Which segments are not yet exact since the rules have changed: in any partition, asked of all at once."""
+        changed = [o for o in self.owned.values() if o.known.started_ms]
+        if not changed:
+            return
+        pending = set[str]()
+        for o in changed:
+            pending |= pending_segments(self._plan, o.known.layout, o.known.started_ms, o.state.engine_time_ms)
+        for segment in self._plan.segments:
+            self._metrics.set("segment_backfill_pending", segment.name in pending, segment.name)

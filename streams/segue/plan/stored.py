@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
 
 from segue.plan.evidence import Stream
 from segue.plan.layout import SLOTS, Plan, folded_slots, leaf_scope
@@ -43,27 +42,21 @@ class Layout:
     """per leaf (its bit's name): the age beyond which no event matters; None: there is none"""
 
     @property
+    def leaves(self) -> list[str]:
+        """Names of the leaves' bits, which stand between those of the segments and of their `enter`."""
+        return self.bits[len(self.rules) : len(self.bits) - len(self.rules)]
+
+    @property
     def tag(self) -> bytes:
         """4 bytes that stand before each state written under it."""
         return bytes.fromhex(self.id[:8])
 
-    def as_dict(self) -> dict[str, Any]:
-        """To be stored."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> Self:
-        """The inverse; tuples may have become lists."""
-        rules = {name: (version, text) for name, (version, text) in stored["rules"].items()}
-        kinds = [(source, event) for source, event in stored["kinds"]]
-        return cls(**{**stored, "rules": rules, "kinds": kinds})
-
 
 def layout_of(plan: Plan) -> Layout:
     """The names of a plan's states."""
-    slots = _slot_names(plan)
-    segments = [f"segment {s.name}" for s in plan.segments]
     leaves = [_leaf_name(plan, i) for i in range(len(plan.leaves))]
+    slots = _slot_names(plan, leaves)
+    segments = [f"segment {s.name}" for s in plan.segments]
     bits = [*segments, *leaves, *(f"enter {s.name}" for s in plan.segments)]
     rules = {s.name: (s.version, canonical.canonical_rule(s)) for s in plan.segments}
     kinds = [(plan.catalog.sources[k.source].name, k.event) for k in plan.kinds]
@@ -109,7 +102,7 @@ class Succession:
 def succession_of(before: Plan, after: Plan) -> Succession:
     """What `after` keeps of the states of `before`."""
     old, new = layout_of(before), layout_of(after)
-    fresh = [_leaf_name(after, i) not in old.lookback_ms for i in range(len(after.leaves))]
+    fresh = [name not in old.lookback_ms for name in new.leaves]
     empty = {
         s.name: [describe_leaf(after, leaf) for leaf in sorted(leaves_behind(after, i)) if fresh[leaf]]
         for i, s in enumerate(after.segments)
@@ -123,19 +116,22 @@ def succession_of(before: Plan, after: Plan) -> Succession:
     )
 
 
-def pending_segments(plan: Plan, started_ms: Mapping[str, int], engine_time_ms: int) -> set[str]:
-    """Segments not yet exact: a leaf behind them began empty (`started_ms`, by its name) less than its lookback ago."""
+def pending_segments(plan: Plan, layout: Layout, started_ms: Mapping[str, int], engine_time_ms: int) -> set[str]:
+    """Segments not yet exact: a leaf behind them began empty (`started_ms`, by its name) less than its lookback ago.
+
+    `layout`: the plan's own.
+    """
     if not started_ms:
         return set()
     pending = set()
-    for i in range(len(plan.leaves)):
-        began, reach = started_ms.get(_leaf_name(plan, i)), lookback_ms(plan, i)
+    for i, name in enumerate(layout.leaves):
+        began, reach = started_ms.get(name), layout.lookback_ms[name]
         if began is not None and (reach is None or engine_time_ms < began + reach):
             pending.add(i)
     return {s.name for i, s in enumerate(plan.segments) if leaves_behind(plan, i) & pending}
 
 
-def _slot_names(plan: Plan) -> list[str]:
+def _slot_names(plan: Plan, leaves: list[str]) -> list[str]:
     names = [*HEAD, *[""] * (plan.n_slots - SLOTS)]
     for evidence in plan.evidence:
         since = "" if evidence.since is None else f" since {pretty.events_text(evidence.since)}"
@@ -148,9 +144,9 @@ def _slot_names(plan: Plan) -> list[str]:
         else:
             names[evidence.slot] = _short(f"{evidence.kind} {evidence.field} from {evidence.from_ms}: {of}")
     for i, slot in plan.own_slots.items():
-        names[slot] = _short(f"own: {_leaf_name(plan, i)}")
+        names[slot] = _short(f"own: {leaves[i]}")
     for i, slot in plan.due_slots.items():
-        names[slot] = _short(f"due: {_leaf_name(plan, i)}")
+        names[slot] = _short(f"due: {leaves[i]}")
     for i, slot in plan.since_slots.items():
         names[slot] = f"since {plan.segments[i].name}"
     assert len(HEAD) == SLOTS and all(names)

@@ -18,13 +18,11 @@ run, compare, telling  a case in four ways; expected against what happened; in w
 from segue.testing.cases import Arrives, Case, Changes, Event, IsIn, Line, Quiet
 from segue.testing.compare import Differs, Row
 from segue.testing.events import event
-from segue.testing.layout import CASE_FILE_BYTES
 from segue.testing.parse import RulesNamed, read_cases, rules_named
 from segue.testing.run import CaseResult, run_case
 from segue.testing.virtual import VirtualPartition
 
 __all__ = [
-    "CASE_FILE_BYTES",
     "Arrives",
     "Case",
     "CaseResult",

@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from segue.errors import Problem
+from segue.limits import CASE_FILE_BYTES
 from segue.rules.files import SourceFile
 
-CASE_FILE_BYTES: Final = 1 << 20
-"""a case file; nobody reads a longer one"""
 HEADERS: Final = ("rules", "date", "zone", "only", "case")
 _HEADER = re.compile(r"\s*([A-Za-z_]+):(?:\s+(.*?))?(?:\s+#.*)?\s*$")
 _DASHES = "---"

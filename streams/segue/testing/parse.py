@@ -8,6 +8,7 @@ from datetime import date
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from segue.calendars import zone_of
 from segue.catalog import Catalog
 from segue.errors import Problem, RuleError
 from segue.testing.cases import Arrives, Case, Changes, IsIn, Lateness, Line, Quiet
@@ -58,7 +59,7 @@ class _Settings:
     """What headers set: for the file, and anew for each of its cases."""
 
     first_day: date = FIRST_DAY
-    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    zone: ZoneInfo = field(default_factory=lambda: zone_of("UTC"))
     only: tuple[str, ...] | None = None
 
 
@@ -142,8 +143,8 @@ class _Reader:
                 raise _about(header, f"{header.value!r} is no date", "Write it as in 2026-03-02.") from None
         elif header.key == "zone":
             try:
-                settings.zone = ZoneInfo(header.value)
-            except (ValueError, OSError, KeyError):
+                settings.zone = zone_of(header.value)
+            except (ValueError, OSError, ImportError):
                 raise _about(header, f"{header.value!r} is no time zone", "Write it as in Europe/Paris.") from None
         elif header.key == "only":
             settings.only = None  # a name that is not there is reported once, here

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from zoneinfo import ZoneInfo
 
+from segue.calendars import zone_of
 from segue.plan import Plan
 from segue.records import Change
 from segue.testing.cases import Case, Event
@@ -19,7 +19,7 @@ class Teller:
 
     def __init__(self, plan: Plan, case: Case, fed: Sequence[Event]) -> None:
         self._segments = [s.name for s in plan.segments]
-        self._calendar = Calendar(date.fromisoformat(case.date), ZoneInfo(case.zone))
+        self._calendar = Calendar(date.fromisoformat(case.date), zone_of(case.zone))
         self._fed = fed
 
     def segment(self, change: Change) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
@@ -125,9 +126,9 @@ GARBAGE = {
     "another record": msgspec.msgpack.encode({"layout_id": "0d"}),
     "no layout in it": msgspec.msgpack.encode({"layout": 5, "started_ms": {}}),
     "a layout without most": msgspec.msgpack.encode({"layout": {"id": "0d"}, "started_ms": {}}),
-    "a list of rules": msgspec.msgpack.encode({"layout": {**layout(KEEN).as_dict(), "rules": []}, "started_ms": {}}),
-    "no starts": msgspec.msgpack.encode({"layout": layout(KEEN).as_dict()}),
-    "starts that are none": msgspec.msgpack.encode({"layout": layout(KEEN).as_dict(), "started_ms": None}),
+    "a list of rules": msgspec.msgpack.encode({"layout": {**asdict(layout(KEEN)), "rules": []}, "started_ms": {}}),
+    "no starts": msgspec.msgpack.encode({"layout": asdict(layout(KEEN))}),
+    "starts that are none": msgspec.msgpack.encode({"layout": asdict(layout(KEEN)), "started_ms": None}),
     "cut short": Known(layout(KEEN), {}).encode()[:-1],
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 from hypothesis import strategies as st
 from tests.streams.engine.driving import CATALOG, DAY, HOUR, MINUTE, T0, Run
 from tests.streams.engine.laws import law
@@ -124,16 +125,17 @@ def test_a_rule_changed_under_its_version_is_seen() -> None:
 def test_a_layout_survives_being_stored() -> None:
     """What is written beside the states is read back as it was."""
     layout = started(VIEWS).engine.program.layout
-    assert Layout.from_dict(layout.as_dict()) == layout
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(layout), type=Layout) == layout
 
 
 def test_a_segment_is_pending_until_its_window_has_passed() -> None:
     """A leaf that began at noon with a window of a day makes its segments exact from the next noon on."""
     plan = started(VIEWS).plan
-    (leaf,) = layout_of(plan).lookback_ms
-    assert pending_segments(plan, {leaf: T0}, T0 + DAY - 1) == {"behavior_views"}
-    assert pending_segments(plan, {leaf: T0}, T0 + DAY) == set()
-    assert pending_segments(plan, {}, T0) == set()
+    layout = layout_of(plan)
+    (leaf,) = layout.lookback_ms
+    assert pending_segments(plan, layout, {leaf: T0}, T0 + DAY - 1) == {"behavior_views"}
+    assert pending_segments(plan, layout, {leaf: T0}, T0 + DAY) == set()
+    assert pending_segments(plan, layout, {}, T0) == set()
 
 
 def test_many_are_asked_a_few_thousand_a_step() -> None:

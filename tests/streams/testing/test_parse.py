@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from tests.streams.testing.golden import catalog
 
 from segue.errors import RuleError
+from segue.limits import CASE_FILE_BYTES
 from segue.records import NEVER
 from segue.rules import parse_rules
-from segue.testing import CASE_FILE_BYTES, Arrives, Case, Changes, IsIn, Line, Quiet, read_cases, rules_named
+from segue.testing import Arrives, Case, Changes, IsIn, Line, Quiet, read_cases, rules_named
 
 HERE = Path(__file__).parent
 SEGMENTS = ["behavior_cart_abandon", "hot_lead"]
