@@ -173,7 +173,8 @@ class Absence:
     An A opens it and sets its clock to tA + D; a further A sets it again, even after a match; an R sets it again
     while it is open. A B closes it and takes back its match. When the clock is reached (before any event of that
     time), it has a match at that time and is open no more. True while the newest match that no B has taken back
-    lies in the window. With `same`, all this for each value of f by itself; events whose f is null take no part.
+    lies in the window. With `same`, clocks and what a B closes are of each value of f by itself, and the newest match
+    of all values is the one that counts; events whose f is null take no part.
     """
 
     first: Events
