@@ -34,9 +34,10 @@ class LateEvents:
         for segment, definition in enumerate(plan.segments):
             if definition.enter is not None:
                 self._bits |= plan.segment_bit(segment) | plan.enter_bit(segment)
-        self._kept_bits = self._bits
+        self.kept_bits = self._bits
+        """what SETTLED holds of the bits: a truth without its evidence would be asked for a time it does not have"""
         for segment in plan.folded_segments:
-            self._kept_bits |= plan.segment_bit(segment)
+            self.kept_bits |= plan.segment_bit(segment)
 
     def fold_in(
         self,
@@ -95,7 +96,7 @@ class LateEvents:
         overflow = max(0, len(log) - n - LOG_EVENTS)
         n += overflow
         if n:
-            state[SETTLED] = self._extract(self._replay(state, person, log[:n]))
+            state[SETTLED] = self.settled(self._replay(state, person, log[:n]))
             del log[:n]
         return overflow
 
@@ -126,5 +127,6 @@ class LateEvents:
             state[slot] = scratch[slot]
         state[BITS] = (state[BITS] & ~self._bits) | (scratch[BITS] & self._bits)
 
-    def _extract(self, scratch: State) -> list[Any]:
-        return [scratch[BITS] & self._kept_bits, *(scratch[slot] for slot in self.slots)]
+    def settled(self, state: State) -> list[Any]:
+        """A state's folds as SETTLED holds them; the state's own lists, not copies."""
+        return [state[BITS] & self.kept_bits, *(state[slot] for slot in self.slots)]

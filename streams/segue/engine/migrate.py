@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from segue.engine.compile import Program, copied
+from segue.engine.late import LateEvents
 from segue.plan.layout import BITS, DUE, JUMPS, LOG, SETTLED, SLOTS
 from segue.plan.stored import Layout
 from segue.records import NEVER
@@ -20,16 +21,16 @@ State = list[Any]
 class Migration:
     """From one stored layout to the program's own."""
 
-    def __init__(self, old: Layout, program: Program) -> None:
+    def __init__(self, old: Layout, program: Program, late: LateEvents) -> None:
         new = program.layout
         self._program = program
+        self._late = late
         places = {name: i for i, name in enumerate(old.slots)}
         self._slots = [(i, places[name]) for i, name in enumerate(new.slots) if i >= SLOTS and name in places]
         bits = {name: i for i, name in enumerate(old.bits)}
         self._bits = [(1 << i, 1 << bits[name]) for i, name in enumerate(new.bits) if name in bits]
         self._fresh = sum(1 << i for i, name in enumerate(new.bits) if name not in bits)
         self._settled = _settled_places(old, new)
-        self._folded = new.folded
         self._settles = any(new.slots[i] in places and places[new.slots[i]] not in old.folded for i in new.folded)
         """evidence that was no fold and is one now: its events are not in the log, which therefore ends here"""
         segments = {name: i for i, name in enumerate(new.bits) if name.startswith("segment ")}
@@ -52,11 +53,11 @@ class Migration:
             state[new_slot] = old[old_slot]
         if self._settles:
             state[LOG] = []
-            state[SETTLED] = [state[BITS], *(copied(state[slot]) for slot in self._folded)]
+            state[SETTLED] = copied(self._late.settled(state))
         elif old[SETTLED] is not None:
             blank = self._program.blank(person)
             state[SETTLED] = [
-                self._translated(old[SETTLED][0], blank[BITS]),
+                self._translated(old[SETTLED][0], blank[BITS]) & self._late.kept_bits,
                 *(blank[slot] if place is None else old[SETTLED][place] for slot, place in self._settled),
             ]
         return state

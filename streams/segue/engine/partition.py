@@ -56,7 +56,7 @@ class PartitionState:
     def know(self, layout: Layout) -> None:
         """Read states written under other rules as well: those of this layout. Before any is restored."""
         if layout.tag != self._tag:
-            self._migrations[layout.tag] = Migration(layout, self._program)
+            self._migrations[layout.tag] = Migration(layout, self._program, self._late)
 
     def resume(self, engine_time_ms: int) -> None:
         """Go on from a checkpoint's engine time."""

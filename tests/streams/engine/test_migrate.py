@@ -169,3 +169,12 @@ def test_evidence_that_becomes_a_fold_is_settled_as_it_is() -> None:
     run.let_time_pass(T0 + 5 * MINUTE)
     assert run.members() == {VIEWS.name: [ADA], hot.name: [ADA]}
     assert [(run.plan.segments[c.segment].name, c.entered) for c in run.changes] == [(hot.name, True)]
+
+
+def test_what_is_settled_at_a_change_of_rules_holds_no_truth_without_its_evidence() -> None:
+    """A window that is true and no fold stays out of what late events are folded in upon."""
+    added = t.Segment("behavior_adder", when=t.Count(ADD, ">=", 1, None, t.Last(DAY)))
+    hot = t.Segment("hot_viewer", enter=t.InSegment(VIEWS.name), exit_events=(BUY,))
+    run = go_on(started(VIEWS, added), t.RuleSet((VIEWS, added, hot), ()))
+    run.feed([(ADA, Event(T0 + 4 * MINUTE, 1, 4, "idle")), (ADA, Event(T0 + MINUTE, 1, 5, "view"))], merged=False)
+    assert run.members() == {name: [ADA] for name in (VIEWS.name, added.name, hot.name)}
