@@ -1,0 +1,55 @@
+"""What a worker touches outside itself: Kafka's clients, the disk, clocks, threads.
+
+Everything that does so is handed an `Outside`. A worker's is the real one, the defaults; the simulator of the tests
+stands in for all of it, so that the same code runs over a simulated Kafka and a failure can be had again from one number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer
+
+from segue_agents.worker.store import Store
+
+
+async def on_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Away from the event loop, which goes on meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+
+
+def in_background(function: Callable[..., None], *arguments: Any) -> threading.Thread:
+    """A thread of its own, started; `join` waits for it."""
+    thread = threading.Thread(target=function, args=arguments, name="segue-restore", daemon=True)
+    thread.start()
+    return thread
+
+
+def wall_ms() -> int:
+    """The wall's clock, ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The defaults are the real thing."""
+
+    consumer: Callable[[dict[str, Any]], Any] = Consumer
+    """configuration -> a confluent_kafka.Consumer"""
+    producer: Callable[[dict[str, Any]], Any] = Producer
+    """configuration -> a confluent_kafka.Producer"""
+    open_store: Callable[[Path], Store] = Store
+    """folder -> its store. Raises StoreBroken"""
+    monotonic: Callable[[], float] = time.monotonic
+    """seconds, for intervals and deadlines"""
+    wall_ms: Callable[[], int] = wall_ms
+    sleep: Callable[[float], None] = time.sleep
+    """seconds"""
+    apart: Callable[..., Awaitable[Any]] = on_a_thread
+    background: Callable[..., Any] = in_background
