@@ -32,6 +32,10 @@ class Owned:
     clock_key: int = 0
     previous: dict[str, int] = field(default_factory=dict)
     """as of the last commit"""
+    totals: dict[str, int] = field(default_factory=dict)
+    """the balance, as of the last step"""
+    told: dict[str, int] = field(default_factory=dict)
+    """the balance, as of the last commit of this worker"""
     touched: set[bytes] = field(default_factory=set)
     consumed: int = 0
     changes: int = 0
