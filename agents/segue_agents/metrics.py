@@ -43,6 +43,7 @@ METRICS: Final = (
     Metric("engine_time_seconds", "gauge", ("partition",), "The partition's time: every jump before it is out."),
     Metric("state_persons", "gauge", ("partition",), "Persons with a state."),
     Metric("state_memory_persons", "gauge", ("partition",), "Persons whose state is in memory."),
+    Metric("state_memory_bytes", "gauge", ("partition",), "The states in memory, as they are stored."),
     Metric("state_bytes", "gauge", ("partition",), "The store's size on disk and in its buffers."),
     Metric("timers_pending", "gauge", ("partition",), "Timers that wait."),
     Metric("segment_backfill_pending", "gauge", ("segment",),
