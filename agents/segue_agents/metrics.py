@@ -40,6 +40,8 @@ METRICS: Final = (
     Metric("commit_duration_seconds", "histogram", (), "From the decision to commit to the state's being on disk."),
     Metric("event_to_change_seconds", "histogram", (), "From an event's arrival to the commit of its changes."),
     Metric("lag_records", "gauge", ("topic", "partition"), "Records of the log not yet worked off."),
+    Metric("open_transaction_seconds", "gauge", ("topic", "partition"),
+           "How long a transaction of a producer has been holding up what is behind it; 0: none is open."),
     Metric("engine_time_seconds", "gauge", ("partition",), "The partition's time: every jump before it is out."),
     Metric("state_persons", "gauge", ("partition",), "Persons with a state."),
     Metric("state_memory_persons", "gauge", ("partition",), "Persons whose state is in memory."),

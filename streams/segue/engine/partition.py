@@ -240,7 +240,7 @@ class PartitionState:
         over = len(states) - max_persons
         if over <= 0 and self._bytes_in_all <= max_bytes:
             return
-        leaving = []
+        leaving: list[bytes] = []
         left = self._bytes_in_all
         for person in states:
             if len(leaving) >= over and left <= max_bytes:
