@@ -98,6 +98,7 @@ class Replay:
         self._partition = (engine or Engine(plan)).partition(0)
         self._orders = [source.order for source in plan.catalog.sources]
         self._rejects: Counter[str] = Counter()
+        self._duplicates = 0
         self.engine_time_ms = 0
         """of the batch whose changes are being handed out"""
 
@@ -147,7 +148,8 @@ class Replay:
                 self._partition.load(person, None)
             step = self._partition.step(batch)
             self.engine_time_ms = batch.engine_time_ms
-            for rejected in batch.rejected:
+            self._duplicates += step.duplicates
+            for rejected in (*batch.rejected, *step.rejected):
                 self._reject(rejected.offset, rejected.reason, rejected.detail)
             yield from step.changes
 
@@ -157,6 +159,8 @@ class Replay:
             self._log(f"line {line} took no part: {reason}: {detail}")
 
     def _report(self) -> None:
+        if self._duplicates:
+            self._log(f"{self._duplicates} lines were dropped as duplicates: their ids had been seen")
         if self._rejects:
             reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(self._rejects.items()))
             self._log(f"{self._rejects.total()} lines took no part: {reasons}")
