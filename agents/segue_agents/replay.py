@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 from segue.engine import Engine, Merger
 from segue.errors import ConfigError
 from segue.plan import Plan
-from segue.records import Change
+from segue.records import Batch, Change, Step
 from segue_agents.codecs.changes import change_as_dict
 from segue_agents.codecs.segment_json import NoEvent, SegmentEvent, Tick, parse_line, to_columns
 
@@ -148,10 +148,14 @@ class Replay:
                 self._partition.load(person, None)
             step = self._partition.step(batch)
             self.engine_time_ms = batch.engine_time_ms
+            self._stepped(batch, step)
             self._duplicates += step.duplicates
             for rejected in (*batch.rejected, *step.rejected):
                 self._reject(rejected.offset, rejected.reason, rejected.detail)
             yield from step.changes
+
+    def _stepped(self, batch: Batch, step: Step) -> None:
+        """A batch and what it brought about, for whoever listens."""
 
     def _reject(self, line: int, reason: str, detail: str) -> None:
         self._rejects[reason] += 1
