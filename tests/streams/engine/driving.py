@@ -44,6 +44,8 @@ def assert_balanced(batch: Batch, step: Step) -> None:
     rejected = len(batch.rejected) + len(step.rejected)
     passed = sum(batch.consumed.values())
     assert passed == step.applied + step.late + step.duplicates + batch.irrelevant + rejected
+    assert batch.irrelevant >= 0
+    assert all(r.record == r.offset for r in step.rejected), "the shell's handle is that of the record"
 
 
 @functools.lru_cache(maxsize=8)
@@ -66,6 +68,7 @@ class Run:
         self.applied = 0
         """rows that took part"""
         self.duplicates = 0
+        self.consumed = 0
         self.store: dict[bytes, bytes] = {}
 
     def feed(
@@ -104,6 +107,7 @@ class Run:
             self.rejected += [(r.source, r.offset, r.reason) for r in (*batch.rejected, *step.rejected)]
             self.applied += step.applied + step.late
             self.duplicates += step.duplicates
+            self.consumed += sum(batch.consumed.values())
             self.store |= {p: self.state.encode(p) for p in step.touched}
             if reload:
                 self.restart()

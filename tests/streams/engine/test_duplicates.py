@@ -16,6 +16,7 @@ from tests.streams.engine.test_against_oracle import History, agree_now_and_in_t
 from tests.streams.engine.test_migrate import go_on
 
 from segue.limits import IDS_REMEMBERED
+from segue.records import Rejected
 from segue.rules import tree as t
 
 ADA = b"ada"
@@ -74,6 +75,35 @@ def test_memberships_are_those_of_what_was_told_once(
     agree_now_and_in_the_end(run, kept)
     assert (run.applied, run.duplicates) == (len(kept), len(copies))
     assert sorted(run.rejected) == sorted((e.order - 1, e.offset, "id_conflict") for e in conflicts)
+
+
+@law(rule_sets(), histories(), st.randoms(use_true_random=False), st.integers(1, 5), st.integers(1, 4))
+def test_every_record_is_accounted_for_once(
+    rules: t.RuleSet, history: History, chance: random.Random, chunk: int, max_rows: int
+) -> None:
+    """Whatever a record is: of a batch, consumed = applied + late + irrelevant + rejected + duplicates; of all, none lacks.
+
+    Among copies and conflicts there are records that do not decode, that are far too late, and some of the future.
+    """
+    arrival, _ = arriving(history, chance, copies=0.3, reused=0.3)
+    run = Run(rules, deduplicate=chance.random() < 0.8)
+    passed = wrong = 0
+    for i in range(0, len(arrival), chunk):
+        for source in range(3):
+            mine = [(p, e) for p, e in arrival[i : i + chunk] if e.order == source + 1]
+            moved = [(p, replace(e, time=e.time + chance.choice([0, 0, 0, -3 * DAY, 10 * DAY]))) for p, e in mine]
+            good = [row for row in moved if chance.random() < 0.8]
+            read = columns(run.plan, source, good, max((e.time for _, e in mine), default=T0))
+            read.rejected = [Rejected(source, e.offset, "undecodable", "", None) for p, e in moved if (p, e) not in good]
+            if mine:
+                read.next_offset = mine[-1][1].offset + 1
+                run.merger.feed(source, read)
+                passed, wrong = passed + len(mine), wrong + len(read.rejected)
+            run.merger.at_end(source)
+        run.drain(max_rows)
+    assert run.consumed == passed
+    assert sum(reason == "undecodable" for _, _, reason in run.rejected) == wrong
+    assert len({(source, offset) for source, offset, _ in run.rejected}) == len(run.rejected)
 
 
 # --- by hand
@@ -152,7 +182,7 @@ def test_rows_behind_a_dropped_one_keep_their_places() -> None:
 def test_a_conflict_leaves_with_its_record_and_says_what_is_wrong() -> None:
     """The shell's handle, the two times and the source; nothing of the payload."""
     run = Run(RULES, deduplicate=True)
-    rows = rows_of([Told(0, price=7.25), Told(1)])
+    rows = rows_of([Told(0, name="idle"), Told(0, price=7.25), Told(1)])
     run.merger.feed(0, columns(run.plan, 0, rows))
     for source in range(3):
         run.merger.at_end(source)
@@ -160,7 +190,7 @@ def test_a_conflict_leaves_with_its_record_and_says_what_is_wrong() -> None:
     assert batch is not None
     step = run.state.step(batch)
     (rejected,) = step.rejected
-    assert (rejected.source, rejected.offset, rejected.reason, rejected.record) == (0, 1, "id_conflict", 1)
+    assert (rejected.source, rejected.offset, rejected.reason, rejected.record) == (0, 2, "id_conflict", 2)
     assert rejected.detail == (
         f"the id of this event, of time {T0 + MINUTE}, is that of an event of time {T0} with another body; "
         "source site takes an id once in 24 h"
