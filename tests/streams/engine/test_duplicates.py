@@ -87,7 +87,7 @@ def test_every_record_is_accounted_for_once(
     """
     arrival, _ = arriving(history, chance, copies=0.3, reused=0.3)
     run = Run(rules, deduplicate=chance.random() < 0.8)
-    passed = wrong = 0
+    passed, wrong, read_in_order = 0, 0, list[tuple[bytes, Event]]()
     for i in range(0, len(arrival), chunk):
         for source in range(3):
             mine = [(p, e) for p, e in arrival[i : i + chunk] if e.order == source + 1]
@@ -95,6 +95,7 @@ def test_every_record_is_accounted_for_once(
             good = [row for row in moved if chance.random() < 0.8]
             read = columns(run.plan, source, good, max((e.time for _, e in mine), default=T0))
             read.rejected = [Rejected(source, e.offset, "undecodable", "", None) for p, e in moved if (p, e) not in good]
+            read_in_order += [(p, e) for p, e in good if e.name in run.plan.inputs[source].kinds]
             if mine:
                 read.next_offset = mine[-1][1].offset + 1
                 run.merger.feed(source, read)
@@ -103,7 +104,14 @@ def test_every_record_is_accounted_for_once(
         run.drain(max_rows)
     assert run.consumed == passed
     assert sum(reason == "undecodable" for _, _, reason in run.rejected) == wrong
-    assert len({(source, offset) for source, offset, _ in run.rejected}) == len(run.rejected)
+    refused = {(source, offset): reason for source, offset, reason in run.rejected}
+    assert len(refused) == len(run.rejected)
+    if run.plan.id_slots:
+        late_or_early = {place for place, reason in refused.items() if reason != "id_conflict"}
+        judged = [(p, e) for p, e in read_in_order if (e.order - 1, e.offset) not in late_or_early]
+        kept, copies, conflicts = told_once(judged, DAY)
+        assert (run.applied, run.duplicates) == (len(kept), len(copies))
+        assert {p for p, why in refused.items() if why == "id_conflict"} == {(e.order - 1, e.offset) for e in conflicts}
 
 
 # --- by hand
@@ -231,6 +239,16 @@ def test_beyond_the_limit_the_oldest_id_is_forgotten_and_it_is_said() -> None:
     run.feed([(ADA, replace(e, offset=5_001)) for _, e in rows_of([told[0]])], merged=False)
     assert (run.applied, run.duplicates) == (IDS_REMEMBERED + 2, 1)
     assert run.state.duplicates.forgotten == 1
+
+
+def test_an_id_used_again_is_as_new_as_its_event() -> None:
+    """Beyond the limit it is not the first to be forgotten."""
+    run = Run(RULES, deduplicate=True)
+    told = [Told(0, "x"), Told(0, "w"), Told(2000, "x")]
+    told += [Told(2000 + i / 1000, str(i)) for i in range(IDS_REMEMBERED - 1)]
+    told.append(Told(2000, "x"))
+    run.feed(rows_of(told), 500, merged=False)
+    assert (run.applied, run.duplicates, run.state.duplicates.forgotten) == (IDS_REMEMBERED + 2, 1, 1)
 
 
 def test_without_deduplicate_nothing_is_different() -> None:
