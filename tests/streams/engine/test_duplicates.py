@@ -241,6 +241,13 @@ def test_beyond_the_limit_the_oldest_id_is_forgotten_and_it_is_said() -> None:
     assert run.state.duplicates.forgotten == 1
 
 
+def test_what_no_copy_could_match_is_forgotten_without_a_word() -> None:
+    """Beyond the limit within one batch: the oldest is two days behind, so nothing is lost with it."""
+    run = Run(RULES, deduplicate=True)
+    run.feed(rows_of([Told(0, "x"), *(Told(2881, str(i)) for i in range(IDS_REMEMBERED))]))
+    assert (run.applied, run.state.duplicates.forgotten) == (IDS_REMEMBERED + 1, 0)
+
+
 def test_an_id_used_again_is_as_new_as_its_event() -> None:
     """Beyond the limit it is not the first to be forgotten."""
     run = Run(RULES, deduplicate=True)
