@@ -47,6 +47,8 @@ class Duplicates:
         self._blank = program.blank
         self._sources = plan.catalog.sources
         self._within_ms = [s.deduplicate_ms or 0 for s in self._sources]
+        self._kept_ms = [s.lateness_ms + (s.deduplicate_ms or 0) for s in self._sources]
+        """an event older than that is matched by nothing that is not too late"""
 
     def sift(self, batch: Batch, states: dict[bytes, State]) -> tuple[Batch, list[int], list[Rejected]]:
         """(the batch without them, its rows that are copies or conflicts, a reject for each conflict).
@@ -55,14 +57,15 @@ class Duplicates:
         """
         dropped: list[int] = []
         rejected: list[Rejected] = []
-        rows = zip(batch.ids or (), batch.bodies, batch.source, batch.person, batch.time_ms, strict=True)
-        for i, (id_, body, source, person, time_ms) in enumerate(rows):
+        slots, count = self.slots, range(len(batch.kind))
+        rows = zip(count, batch.ids or (), batch.bodies, batch.source, batch.person, batch.time_ms, strict=True)
+        for i, id_, body, source, person, time_ms in rows:
             if id_ is None:
                 continue
             state = states.get(person)
             if state is None:
                 state = states[person] = self._blank(person)
-            memory: Memory = state[self.slots[source]]
+            memory: Memory = state[slots[source]]
             told = body + time_ms.to_bytes(8, "big")
             known = memory.get(id_)
             if known is None:
@@ -83,22 +86,19 @@ class Duplicates:
         """Drop the ids, oldest first, of which no copy can be accepted any more. What is a duplicate stays the same."""
         for source, slot in self.slots.items():
             memory: Memory = state[slot]
-            horizon_ms = self._horizon_ms(source, engine_time_ms)
+            horizon_ms = engine_time_ms - self._kept_ms[source]
             n = 0
             for known in memory.values():
-                if _time_of(known) >= horizon_ms:
+                if int.from_bytes(known[8:], "big") >= horizon_ms:
                     break
                 n += 1
-            for id_ in list(islice(memory, n)):
-                del memory[id_]
-
-    def _horizon_ms(self, source: int, engine_time_ms: int) -> int:
-        """Times before it are matched by nothing that is not too late."""
-        return engine_time_ms - self._sources[source].lateness_ms - self._within_ms[source]
+            if n:
+                for id_ in list(islice(memory, n)):
+                    del memory[id_]
 
     def _forget_oldest(self, memory: Memory, source: int, engine_time_ms: int) -> None:
         gone = memory.pop(next(iter(memory)))
-        self.forgotten += _time_of(gone) >= self._horizon_ms(source, engine_time_ms)
+        self.forgotten += _time_of(gone) >= engine_time_ms - self._kept_ms[source]
 
     def _conflict(self, batch: Batch, i: int, known_ms: int) -> Rejected:
         source = batch.source[i]
