@@ -25,6 +25,8 @@ LOG_EVENTS: Final = 2_000
 MIGRATED_AT_ONCE: Final = 5_000
 """states written under other rules that one step reads besides its own, so that a change of rules neither fills the
 memory nor makes a transaction too large; a person of a batch is asked with the batch"""
+IDS_REMEMBERED: Final = 2_000
+"""ids a person keeps per source that deduplicates; beyond it the oldest are forgotten, a copy of theirs counts again"""
 WHEEL_SHIFT: Final = 14
 """timers are kept in buckets of 2**14 ms (16 s): measured 0.17 us a pop against 1.36 us for a heap"""
 STRING_BYTES: Final = 32 * 1024
