@@ -30,6 +30,7 @@ from segue.errors import SegueError
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.codecs.columns import ColumnDecoder
 from segue_agents.metrics import Metrics
+from segue_agents.outside import Outside
 from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
 from segue_agents.topics import ready_topics
@@ -69,7 +70,8 @@ def create_app(settings: Settings) -> SegueApp:
     metrics.say_build(engine.program.layout.id)
     slot = Slot.take(settings.data_dir, settings.app_id, settings.slot)
     clock = Clock.of(settings)
-    committer = make_committer(producer_config(settings, slot.name))
+    committer = make_committer(producer_config(settings, slot.name), Outside(),
+                               lambda why: metrics.add("producer_recycled_total", 1, why))
     encoder = ChangeEncoder(plan, segue_schemas.schema_ids()[CHANGE_SCHEMA], settings.output_format)
     app = _faust_app(settings, slot)
     batches = app.channel(maxsize=QUEUED_BATCHES)

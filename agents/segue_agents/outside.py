@@ -7,6 +7,7 @@ stands in for all of it, so that the same code runs over a simulated Kafka and a
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -51,5 +52,7 @@ class Outside:
     wall_ms: Callable[[], int] = wall_ms
     sleep: Callable[[float], None] = time.sleep
     """seconds"""
+    chance: Callable[[], float] = random.random
+    """from 0 to 1, evenly: for pauses"""
     apart: Callable[..., Awaitable[Any]] = on_a_thread
     background: Callable[..., Any] = in_background

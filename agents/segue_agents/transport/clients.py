@@ -78,6 +78,12 @@ def producer_config(settings: Settings, slot: str) -> dict[str, Any]:
         # start the group would wait for its timeout
         config["transactional.id"] = f"{settings.app_id}-{slot}"
         config["transaction.timeout.ms"] = settings.transaction_timeout_ms
+        # a request without an answer is given up, its connection closed, and sent again: thrice within a transaction's
+        # time, so that one lost answer does not cost it. The default is the whole of that time
+        config["socket.timeout.ms"] = max(300, settings.transaction_timeout_ms // 3)
+        # what is answered sooner was certainly not sent again, and a commit usually is (4 to 8 ms): see transactions.py
+        config["retry.backoff.ms"] = 250
+        config["statistics.interval.ms"] = 500
     return config
 
 
