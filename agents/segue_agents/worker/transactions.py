@@ -11,9 +11,9 @@ transaction in its middle; a late TxnOffsetCommit would set its offsets back. Tw
   anything of the next transaction is sent. What is in memory stays: the commit is certain.
 
 Whether a request was sent twice shows in how long the call took. librdkafka waits 500 ms before it sends TxnOffsetCommit
-again, and `retry.backoff.ms`, less a fifth, before EndTxn; what took less was sent once. When the commit took longer,
-librdkafka's statistics are waited for, which count the EndTxns sent. (They cannot be asked about TxnOffsetCommit: it
-goes to an ordinary broker, whose count vanishes when librdkafka drops that broker after a disconnect.)
+again, and `retry.backoff.ms`, less a fifth, before EndTxn; a call that took less has sent it once. When the commit took
+longer, librdkafka's statistics are waited for, which count the EndTxns sent. (They cannot be asked about
+TxnOffsetCommit: it goes to an ordinary broker, whose count vanishes when librdkafka drops that broker.)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from segue_agents.worker.reactions import Reaction, Stage, TransactionLost, said
 _log = structlog.get_logger(__name__)
 
 OFFSETS_ONCE_WITHIN_S: Final = 0.4
-END_ONCE_SHARE: Final = 0.6
+END_ONCE_SHARE: Final = 0.75
 """of retry.backoff.ms; librdkafka waits 80 to 120 % of it"""
 STATISTICS_POLLS: Final = 20
 """in two intervals of the statistics, which is how long they are waited for"""

@@ -70,7 +70,7 @@ class Producer:
         return call
 
 
-CONFIG = {"transactional.id": "app-0", "retry.backoff.ms": 250, "statistics.interval.ms": 500,
+CONFIG = {"transactional.id": "app-0", "retry.backoff.ms": 200, "statistics.interval.ms": 500,
           "transaction.timeout.ms": 15_000}  # fmt: skip
 
 

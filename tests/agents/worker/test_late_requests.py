@@ -25,12 +25,12 @@ class Rig:
     def __init__(self, broker: str, prefix: str) -> None:
         self.proxy, self.doubts = FrameProxy(broker), list[Doubt]()
         self.broker, self.topic, self.group_id = broker, f"{prefix}out", f"{prefix}group"
-        for made in AdminClient({"bootstrap.servers": broker}).create_topics([NewTopic(self.topic, 1, 1)]).values():
-            made.result(20)
+        self.admin = AdminClient({"bootstrap.servers": broker})
+        self.admin.create_topics([NewTopic(self.topic, 1, 1)])[self.topic].result(20)
         self.consumer = Consumer({"bootstrap.servers": broker, "group.id": self.group_id})
         self.committer = Transactions({
             "bootstrap.servers": self.proxy.bootstrap, "transactional.id": f"{prefix}0", "linger.ms": 0, "log_level": 0,
-            "transaction.timeout.ms": 15_000, "socket.timeout.ms": 5_000, "retry.backoff.ms": 250,
+            "transaction.timeout.ms": 15_000, "socket.timeout.ms": 5_000, "retry.backoff.ms": 100,
             "statistics.interval.ms": 100, "delivery.report.only.error": True,
         }, Outside(), self.doubts.append)  # fmt: skip
         self.committer.open()
@@ -61,7 +61,7 @@ class Rig:
         self.committer.drop()
         self.consumer.close()
         self.proxy.close()
-        AdminClient({"bootstrap.servers": self.broker}).delete_topics([self.topic])
+        self.admin.delete_topics([self.topic])[self.topic].result(20)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from tests.agents.worker.mock_cluster import MockCluster, mock_cluster
 
 from segue_agents.outside import Outside
+from segue_agents.worker import producing
 from segue_agents.worker.reactions import REACTIONS, Reaction, TransactionLost, classify
 from segue_agents.worker.transactions import Doubt, Transactions
 
@@ -68,7 +69,7 @@ class Rig:
         self.producers: list[weakref.ref[Watched]] = []
         self.config = {
             "bootstrap.servers": cluster.bootstrap, "transactional.id": f"app-{next(IDS)}", "transaction.timeout.ms": 3_000,
-            "socket.timeout.ms": 1_000, "retry.backoff.ms": 250, "statistics.interval.ms": 100, "linger.ms": 0,
+            "socket.timeout.ms": 1_000, "retry.backoff.ms": 100, "statistics.interval.ms": 100, "linger.ms": 0,
             "delivery.report.only.error": True, "log_level": 0,
         }  # fmt: skip
         self.committer = Transactions(self.config, Outside(producer=self._make), self.doubts.append)
@@ -139,6 +140,38 @@ def test_the_reaction_to(rig: Rig, row: Row) -> None:
     if outcome != COMMITS:
         rig.committer.open()
     rig.commit(2)
+
+
+def test_a_commit_without_an_answer_is_repeated_and_then_costs_the_producer(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker is slow: the same call again learns the end. But there was a while of not knowing."""
+    monkeypatch.setattr(producing, "CALL_WITHIN_S", 0.3)
+    rig.committer.open()
+    rig.committer.produce("out", 0, b"key", b"value")
+    rig.committer._flush(5.0)
+    rig.cluster.slow(1, 400)
+    try:
+        rig.committer.commit([], rig.group)  # no offsets: EndTxn is all there is to wait for
+    finally:
+        rig.cluster.slow(1, 0)
+    assert rig.doubts == ["repeated"]
+    rig.commit(2)
+
+
+def test_a_coordinator_that_moves_is_followed() -> None:
+    """In the middle of a transaction, and the old one goes down: it is committed at the new one."""
+    with mock_cluster(brokers=3) as cluster:
+        for topic in ("in", "out"):
+            cluster.create_topic(topic)
+        rig = Rig(cluster, Consumer({"bootstrap.servers": cluster.bootstrap, "group.id": "group"}).consumer_group_metadata())
+        cluster.coordinate(rig.config["transactional.id"], 1)
+        rig.committer.open()
+        rig.committer.produce("out", 0, b"key", b"value")
+        cluster.coordinate(rig.config["transactional.id"], 2)
+        rig.commit(1)
+        rig.commit(2)
+        rig.committer.drop()
 
 
 def test_a_lost_producer_is_gone_at_once(rig: Rig) -> None:
