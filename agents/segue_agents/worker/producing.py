@@ -60,8 +60,10 @@ class Producing:
 
     def serve(self) -> None:
         """Hears what the producer has to say, which otherwise would pile up in it. Does not wait."""
-        if self._producer is not None:
-            self._hear(0)
+        producer = self._producer  # another thread may be in `open`
+        if producer is not None:
+            with suppress(KafkaException):
+                producer.poll(0)
 
     def _hear(self, within_s: float) -> None:
         # a fatal error is raised here too; the next call that means something says the same

@@ -45,6 +45,7 @@ class Producer:
         self.takes_s = takes_s or {}
         self.ends_sent = ends_sent
         self.calls: list[str] = []
+        self.polls: list[float] = []
         self.clock, self.hear = Clock(), lambda _: None
 
     def made(self, config: dict[str, Any]) -> Producer:
@@ -55,6 +56,7 @@ class Producer:
         return 0
 
     def poll(self, within_s: float) -> int:
+        self.polls.append(within_s)
         self.clock.now_s += within_s
         if within_s and self.ends_sent is not None:
             self.hear(f'{{"brokers": {{"TxnCoordinator": {{"req": {{"EndTxn": {self.ends_sent}}}}}, "b/1": {{}}}}}}')
@@ -204,6 +206,19 @@ def test_a_producer_that_cannot_be_replaced_is_said_with_the_next_record() -> No
     assert producer.calls == before
     committer.open()
     committer.produce("t", 0, b"k", b"v")
+
+
+def test_a_producer_is_heard_when_nothing_is_committed() -> None:
+    """Its statistics would pile up in it; before `open` and after `drop` there is none to hear."""
+    producer = Producer()
+    committer = transactions(producer)
+    before = len(producer.polls)
+    committer.serve()
+    assert producer.polls[before:] == [0]
+    committer.drop()
+    committer.serve()
+    Transactions({}, Outside()).serve()
+    assert producer.polls[before:] == [0]
 
 
 class Full(Producer):
