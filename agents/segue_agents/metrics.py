@@ -40,6 +40,9 @@ METRICS: Final = (
     Metric("timers_fired_total", "counter", (), "Persons whose state time alone moved."),
     Metric("commits_total", "counter", (), "Commits."),
     Metric("rebuilds_total", "counter", ("stage",), "Transactions lost and worked off again, by where."),
+    Metric("producer_recycled_total", "counter", ("reason",),
+           "Producers replaced after a commit that held, since a request of it may still be on its way: repeated, resent, "
+           "slow."),
     Metric("commit_duration_seconds", "histogram", (), "From the decision to commit to the state's being on disk."),
     Metric("event_to_change_seconds", "histogram", (), "From an event's arrival to the commit of its changes."),
     Metric("lag_records", "gauge", ("topic", "partition"), "Records of the log not yet worked off."),
