@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -78,3 +79,15 @@ def parse_time_ms(text: str) -> int:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
 
+
+def written_time(at_ms: int) -> str:
+    """`2026-11-24 16:04:12Z`."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def write_table(rows: Sequence[Mapping[str, tuple[str, str]]]) -> None:
+    """Rows of (heading, text), the same ones in each, in columns as wide as they must be; the last as it comes."""
+    lines = [[heading for heading, _ in rows[0].values()], *([text for _, text in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        typer.echo("  ".join(f"{text:{width}}" for text, width in zip(line, widths, strict=True)).rstrip())
