@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,24 +12,21 @@ import typer
 
 from segue.errors import ConfigError
 from segue_agents.cli.places import (
+    AppOption,
     BrokerOption,
+    KafkaConfigOption,
+    LinesOption,
     OutputFormat,
     SourcesOption,
-    find_broker,
+    connection,
     parse_time_ms,
     write_table,
     written_time,
 )
-from segue_agents.settings import Settings
 
 if TYPE_CHECKING:
     from segue_agents.dead_letters.letter import Letter
 
-AppOption = Annotated[str | None, typer.Option("--app-id", help="Whose dead letters; default: $SEGUE_APP_ID, else segue.")]
-KafkaConfigOption = Annotated[
-    Path | None, typer.Option("--kafka-config", help="A file of key=value lines for Kafka clients, as for TLS and SASL.")
-]
-FormatOption = Annotated[OutputFormat, typer.Option("--format", help="json: one object a line, times in ms.")]
 SHOWN_BYTES = 4_096
 
 commands = typer.Typer(name="dead-letters", no_args_is_help=True,
@@ -44,7 +40,7 @@ def ls(
     topic: Annotated[str, typer.Option(help="Only those from this topic.")] = "",
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only those written to the dead letters since.")] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="At most so many lines.")] = 50,
-    output: FormatOption = OutputFormat.TEXT,
+    output: LinesOption = OutputFormat.TEXT,
     app_id: AppOption = None,
     broker: BrokerOption = None,
     kafka_config: KafkaConfigOption = None,
@@ -74,7 +70,7 @@ def ls(
 @commands.command("show")
 def show(
     place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="As `ls` names it.")],
-    output: FormatOption = OutputFormat.TEXT,
+    output: LinesOption = OutputFormat.TEXT,
     app_id: AppOption = None,
     broker: BrokerOption = None,
     sources: SourcesOption = None,
@@ -120,12 +116,6 @@ def retry(
         typer.echo(f"{done.already:,} of those chosen were sent before and are left alone.", err=True)
     if not done.sent:
         typer.echo("Nothing to send.", err=True)
-
-
-def connection(app_id: str | None, broker: str | None, kafka_config: Path | None, sources: Path | None = None) -> Settings:
-    """The settings of a worker as far as a command needs them."""
-    given = {"app_id": app_id, "bootstrap": find_broker(broker), "kafka_config": kafka_config, "sources": sources}
-    return Settings.load(given, os.environ)
 
 
 def _line(letter: Letter) -> dict[str, Any]:

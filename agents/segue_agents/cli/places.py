@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from segue.errors import ConfigError, Unreachable
+
+if TYPE_CHECKING:
+    from segue_agents.settings import Settings
 
 BrokerOption = Annotated[
     str | None,
@@ -20,6 +23,12 @@ BrokerOption = Annotated[
 BrokerDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Where it keeps its data; default ~/.local/share/segue/broker.")
 ]
+AppOption = Annotated[str | None, typer.Option("--app-id", help="Which app's; default: $SEGUE_APP_ID, else segue.")]
+KafkaConfigOption = Annotated[
+    Path | None, typer.Option("--kafka-config", help="A file of key=value lines for Kafka clients, as for TLS and SASL.")
+]
+
+
 class OutputFormat(StrEnum):
     """How a command answers."""
 
@@ -27,6 +36,7 @@ class OutputFormat(StrEnum):
     JSON = "json"
 
 
+LinesOption = Annotated[OutputFormat, typer.Option("--format", help="json: one object a line, times in ms.")]
 RulesOption = Annotated[Path, typer.Option("--rules", help="A rule file, or a folder of them.")]
 SourcesOption = Annotated[
     Path | None, typer.Option("--sources", help="A folder of source declarations; default: the packaged ones.")
@@ -54,6 +64,14 @@ def find_broker(given: str | None) -> str:
     if running is None:
         raise Unreachable("No broker is named and none is up.", "Start one with `segue up`, or name one with --broker.")
     return running.bootstrap
+
+
+def connection(app_id: str | None, broker: str | None, kafka_config: Path | None, sources: Path | None = None) -> Settings:
+    """The settings of a worker, from the environment too, as far as a command needs them."""
+    from segue_agents.settings import Settings
+
+    given = {"app_id": app_id, "bootstrap": find_broker(broker), "kafka_config": kafka_config, "sources": sources}
+    return Settings.load(given, os.environ)
 
 
 def example_rules(name: str) -> Path:
