@@ -22,6 +22,9 @@ from segue_agents import gaps
 from segue_agents.gaps import Gap, Why, describe, find_gaps, judge
 
 EVENTS = 60
+TIMEOUTS = {"SEGUE_SESSION_TIMEOUT_MS": "1000", "SEGUE_TRANSACTION_TIMEOUT_MS": "3000"}
+QUICK = {"session_timeout_ms": 1_000}
+"""a static member is in the group for so long after it has gone"""
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,7 @@ class Site:
     def run(self, events: int = EVENTS) -> None:
         """A worker reads all there is, and stops."""
         self.app.publish(events)
-        self.app.start()
+        self.app.start(**QUICK)
         wait_until(lambda: self.next_offsets() == self.highs(), "all read")
         assert self.app.end() == 0
         wait_until(lambda: not self.members(), "the member gone", 20)
@@ -95,16 +98,16 @@ class Site:
         asked = ConsumerGroupTopicPartitions(self.settings.app_id, offsets)
         self.admin.alter_consumer_group_offsets([asked])[self.settings.app_id].result()
 
-    def refuses(self, **flags: Any) -> str:
+    def refuses(self) -> str:
         """A worker that is started now ends by itself."""
-        self.app.start("9", **flags)
+        self.app.start("9", **QUICK)
         assert self.app.exit_code("9") == 4
         wait_until(lambda: not self.members(), "the member gone", 20)
         return self.app.log("9").read_text()
 
     def goes_on(self) -> None:
         """A worker works off what is published now."""
-        self.app.start()
+        self.app.start(**QUICK)
         self.app.publish(10)
         wait_until(lambda: self.next_offsets() == self.highs(), "read on")
         assert self.app.end() == 0
@@ -114,7 +117,7 @@ class Site:
         return subprocess.run(
             [sys.executable, "-c", code, "gaps", *arguments, "--broker", self.settings.bootstrap, "--app-id",
              self.settings.app_id, "--sources", str(self.settings.sources)],
-            capture_output=True, text=True, check=False, timeout=60, env=os.environ,
+            capture_output=True, text=True, check=False, timeout=60, env=os.environ | TIMEOUTS,
         )  # fmt: skip
 
 
@@ -221,7 +224,7 @@ def test_a_partition_added(site: Site) -> None:
 def test_not_while_a_worker_is_at_work(site: Site) -> None:
     """Whoever is in the group has to stop first."""
     site.app.publish(EVENTS)
-    site.app.start()
+    site.app.start(**QUICK)
     wait_until(site.members, "a member")
     refused = site.segue("accept")
     assert (refused.returncode, "at work" in refused.stderr) == (4, True), refused.stderr
