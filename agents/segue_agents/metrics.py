@@ -36,6 +36,8 @@ METRICS: Final = (
     Metric("ids_forgotten_total", "counter", (),
            "Ids of persons with more than 2,000 of a source that deduplicates; a copy of such an event counts again."),
     Metric("events_rejected_total", "counter", ("source", "reason"), "Records sent to the dead letters."),
+    Metric("partition_stopped", "gauge", ("partition", "reason"),
+           "1: stopped by the breaker, as too many of its records were refused, mostly for this reason."),
     Metric("changes_total", "counter", ("segment", "change"), "Changes written, by segment, entered or exited."),
     Metric("timers_fired_total", "counter", (), "Persons whose state time alone moved."),
     Metric("commits_total", "counter", (), "Commits."),
@@ -80,6 +82,10 @@ class Metrics:
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Into a histogram."""
         self._of(name, labels).observe(value)
+
+    def remove(self, name: str, *labels: str) -> None:
+        """A gauge that holds no longer."""
+        _remove(self._made[name], *labels)
 
     def forget(self, partition: int) -> None:
         """The gauges of a partition that has gone to another worker."""

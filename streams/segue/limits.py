@@ -33,6 +33,8 @@ STRING_BYTES: Final = 32 * 1024
 """a string field of an event"""
 EVENT_BYTES: Final = 256 * 1024
 """an event; a larger one goes to the dead letters as too_large"""
+BREAKER_WINDOW_RECORDS: Final = 10_000
+"""newest records of a topic's partition over which the breaker's ratio is taken; fewer give no ratio"""
 MAX_FUTURE_MS: Final = 5 * 60_000
 """how far an event may be ahead of the clock"""
 WINDOW_VALUES: Final = 1_000
