@@ -25,6 +25,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, To
 from confluent_kafka.admin import AdminClient
 
 from segue.errors import ConfigError, StateError, Unreachable
+from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic, dead_letters_topic, input_topics, state_topic
 from segue_agents.transport.clients import changelog_config, common_config, producer_config, source_config
@@ -263,7 +264,7 @@ def _write(settings: Settings, gaps: list[Gap], group: Any, who: str, now_ms: in
     transactions = Transactions({
         **producer_config(settings, "gaps"), "transactional.id": f"{settings.app_id}-gaps",
         "transaction.timeout.ms": settings.transaction_timeout_ms,
-    })  # fmt: skip
+    }, Outside())  # fmt: skip
     try:
         transactions.open()
         for index, checkpoint in _moved(settings, gaps).items():

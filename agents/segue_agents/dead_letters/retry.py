@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaException
 from segue.errors import ConfigError, Unreachable
 from segue_agents.dead_letters.letter import RETRIED_FROM, Headers, Letter, Place, mark_headers
 from segue_agents.dead_letters.reading import read_letters, read_retried
+from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import dead_letters_topic, input_topics
 from segue_agents.transport.clients import changelog_config, producer_config
@@ -129,7 +130,7 @@ def _sender(settings: Settings, dry_run: bool) -> Iterator[Callable[[list[Letter
     if dry_run:
         yield lambda _letters: None
         return
-    transactions = Transactions(_config(settings))
+    transactions = Transactions(_config(settings), Outside())
     topic = dead_letters_topic(settings.app_id)
     with closing(Consumer(changelog_config(settings, "read_committed"))) as consumer:
         partitions = _partitions(consumer, settings)
