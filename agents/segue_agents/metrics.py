@@ -27,6 +27,9 @@ class Metric(NamedTuple):
 
 METRICS: Final = (
     Metric("events_consumed_total", "counter", ("source",), "Records passed, good, of no concern or rejected."),
+    Metric("records_total", "counter", ("partition", "outcome"),
+           "Records consumed, and what became of them: consumed = applied + late + ignored + duplicate + future + "
+           "dead_letter."),
     Metric("events_late_total", "counter", (), "Events that came behind their time and were folded in."),
     Metric("events_settled_early_total", "counter", (),
            "Events of persons with too many of them for the log that takes late ones; a later late one comes after these."),
