@@ -6,7 +6,8 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicPartition
@@ -14,6 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicP
 from segue.catalog import Catalog
 from segue.engine import Engine, PartitionState
 from segue.errors import StateError, Unreachable
+from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.worker.changelog import Changelog
 from segue_agents.worker.recovery import Cancelled, Recovered, Recovery
@@ -76,11 +78,12 @@ class Assignment:
     """Recovers what was assigned, one index after the other; the source's thread takes what is ready."""
 
     def __init__(self, settings: Settings, engine: Engine, catalog: Catalog,
-                 progress: Callable[[int, float], None]) -> None:
+                 progress: Callable[[int, float], None], outside: Outside | None = None) -> None:
         self.catalog = catalog
         self._settings = settings
         self._engine = engine
         self._progress = progress
+        self._outside = outside or Outside()
         self._epoch = 0
         self._cancelled = threading.Event()
         self._ready: queue.SimpleQueue[Ready | BaseException] = queue.SimpleQueue()
@@ -128,15 +131,17 @@ class Assignment:
     def _recover(self, epoch: int, cancelled: threading.Event, slot: Slot, offsets: Offsets) -> None:
         changelog = None
         try:
-            changelog = Changelog(self._settings)
+            changelog = Changelog(self._settings, self._outside)
             recovery = Recovery(
                 changelog, self._engine.program.layout, self._settings.app_id,
-                self._settings.guarantee == "exactly_once", self._progress, cancelled,
+                self._settings.guarantee == "exactly_once", self._progress, cancelled, self._outside,
             )
             for index, committed in sorted(offsets.committed.items()):
                 self._progress(index, 0.0)
-                state = self._engine.partition(index)
-                recovered = recovery.recover(index, slot.partition_folder(index), committed, state)
+                recovered = recovery.recover(
+                    index, slot.partition_folder(index), committed, partial(self._engine.partition, index)
+                )
+                state = cast("PartitionState", recovered.partition)
                 self._ready.put(Ready(epoch, recovered, state, self._seeks(recovered, committed)))
         except Cancelled:
             pass

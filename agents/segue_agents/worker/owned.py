@@ -77,6 +77,7 @@ class Owned:
         return Checkpoint(
             self.known.layout.id, self.clock_key, self.state.engine_time_ms, dict(self.offsets), dict(self.previous),
             consumed=self.consumed, changes=self.changes, states=len(self.touched),
+            persons=self.persons + self.new_persons,
         )
 
     def committed(self, max_persons: int) -> None:

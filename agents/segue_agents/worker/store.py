@@ -7,31 +7,58 @@ block it ends early without an error.
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import itertools
+import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+import msgspec
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteOptions,
+)
 
 from segue.errors import StateError
 from segue_agents.worker.checkpoint import KEY, Checkpoint, decode_checkpoint
 from segue_agents.worker.layouts import PREFIX, Known, decode_known
+from segue_agents.worker.standing import Owner
 
 WRITE_BUFFER_BYTES: Final = 8 << 20
 BLOCK_CACHE_BYTES: Final = 16 << 20
+READ_AHEAD_BYTES: Final = 2 << 20
+"""of a scan"""
 _AUTOMATIC_SLOTS: Final = 256
 _NO_PERSON: Final = b"\xff"
 """the checkpoint's and the layouts' keys begin with it, and stand behind all persons"""
 
 
+RECOVERS_WITHIN_S: Final = 60.0
+"""RocksDB writes again some seconds after there is room; a store that does not by then is built anew"""
+LITTLE_ROOM: Final = 0.1
+"""free share of the disk below which it is said"""
+_OWNER: Final = b"\xffsegue-owner"
+
+
 class StoreBroken(Exception):
-    """RocksDB cannot open, read or write what it has. The answer is always to wipe and restore."""
+    """RocksDB cannot open, read or write what it has. The answer is always to set it aside and restore."""
+
+
+class StoreFull(StoreBroken):
+    """There is no room on the disk. Nothing is damaged: what could not be written waits in the store, see `retry`."""
 
 
 class Slot:
@@ -76,20 +103,42 @@ class Slot:
 class Store:
     """States of one partition: person -> encoded state, and the checkpoint they are of."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         """Raises StoreBroken."""
         self.folder = folder
+        self._wall_ms = wall_ms
+        self._waiting: WriteBatch | None = None
         self._write_options = WriteOptions()
         self._write_options.disable_wal = True
+        self._read_options = ReadOptions()
+        self._read_options.set_verify_checksums(True)
+        self._read_options.set_readahead_size(READ_AHEAD_BYTES)
         try:
             self._db = Rdict(str(folder), _options())
         except Exception as error:
-            raise StoreBroken(str(error)) from error
+            raise _sorted(error) from error
 
     def checkpoint(self) -> Checkpoint | None:
-        """What the states are of; None for an empty store."""
+        """What the states are of; None for an empty store. Raises StoreBroken for one that cannot be read, too."""
         value = self.get([KEY])[0]
-        return None if value is None else decode_checkpoint(value)
+        try:
+            return None if value is None else decode_checkpoint(value)
+        except StateError as error:
+            raise StoreBroken(error.what) from error
+
+    def owner(self) -> Owner | None:
+        """Whose states these are; None: nobody has claimed them. Raises StoreBroken."""
+        value = self.get([_OWNER])[0]
+        try:
+            return None if value is None else msgspec.msgpack.decode(value, type=Owner)
+        except msgspec.MsgspecError as error:
+            raise StoreBroken(f"its owner cannot be read: {error}") from error
+
+    def claim(self, owner: Owner) -> None:
+        """Notes whose states these are. Raises StoreBroken."""
+        batch = WriteBatch(raw_mode=True)
+        batch.put(_OWNER, msgspec.msgpack.encode(owner))
+        self._put(batch)
 
     def get(self, persons: list[bytes]) -> list[bytes | None]:
         """Encoded states in the order asked for; None for a person without one."""
@@ -99,39 +148,107 @@ class Store:
             raise StoreBroken(str(error)) from error
 
     def write(self, states: Iterable[tuple[bytes, bytes]], checkpoint: Checkpoint, gone: Iterable[bytes] = ()) -> None:
-        """States and their checkpoint, all or nothing."""
+        """States and their checkpoint, all or nothing. Raises StoreFull, StoreBroken."""
         batch = WriteBatch(raw_mode=True)
+        put = batch.put
         for person, state in states:
-            batch.put(person, state)
+            put(person, state)
         for person in gone:
             batch.delete(person)
-        batch.put(KEY, checkpoint.encode())
+        self._finish(batch, checkpoint)
+
+    def replay(self, records: Iterable[tuple[bytes, bytes | None]], checkpoint: Checkpoint) -> None:
+        """The changelog's records, in order; None takes a person away. Raises StoreFull, StoreBroken."""
+        batch = WriteBatch(raw_mode=True)
+        put = batch.put
+        for person, state in records:
+            if state is None:
+                batch.delete(person)
+            else:
+                put(person, state)
+        self._finish(batch, checkpoint)
+
+    def _finish(self, batch: WriteBatch, checkpoint: Checkpoint) -> None:
+        batch.put(KEY, msgspec.structs.replace(checkpoint, written_ms=self._wall_ms()).encode())
+        self._put(batch)
+
+    def _put(self, batch: WriteBatch) -> None:
+        if self._waiting is not None:
+            raise StoreFull("an earlier write still waits for room")  # in order, or not at all
         try:
             self._db.write(batch, self._write_options)
         except Exception as error:
-            raise StoreBroken(str(error)) from error
+            broken = _sorted(error)
+            if isinstance(broken, StoreFull):
+                self._waiting = batch
+            raise broken from error
+
+    @property
+    def pending(self) -> bool:
+        """Whether a write waits for room. Until `retry` says otherwise, do not read: reads would miss it."""
+        return self._waiting is not None
+
+    def retry(self) -> bool:
+        """Writes what waits, if there is room now; whether nothing waits any more. Raises StoreBroken.
+
+        On the same handle: what earlier writes left in memory only, the log being off, would be lost by a close.
+        """
+        if self._waiting is None:
+            return True
+        try:
+            self._db.flush()
+            self._db.write(self._waiting, self._write_options)
+        except Exception as error:
+            broken = _sorted(error)
+            if isinstance(broken, StoreFull):
+                return False
+            raise broken from error
+        self._waiting = None
+        return True
 
     def scan(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every state. Raises StoreBroken at the end if it was not the end."""
-        return itertools.takewhile(lambda row: row[0] < _NO_PERSON, self._rows(b""))
+        """Every state, checksums verified. Raises StoreBroken at the end if it was not the end."""
+        return self._rows(b"", _NO_PERSON)
 
     def layouts(self) -> list[Known]:
         """Of all rules under which its states were written. Raises StateError, StoreBroken."""
-        return [decode_known(value) for key, value in self._rows(PREFIX) if key.startswith(PREFIX)]
+        return [decode_known(value) for _, value in self._rows(PREFIX, PREFIX + b"\xff")]
 
-    def _rows(self, first: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """From a key on. Raises StoreBroken at the end if it was not the end."""
-        rows = self._db.iter()
-        rows.seek(first)
-        while rows.valid():
-            yield rows.key(), rows.value()
-            rows.next()
+    def _rows(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """From a key on, up to another. Raises StoreBroken at the end if it was not the end.
+
+        RocksDB's own iteration over items is a third faster than a cursor moved from here, and says nothing when it
+        ends at a corrupt block. So what it ended at is looked at with a cursor: it is the end only if nothing follows.
+        """
+        last = first
+        rows = self._db.items(from_key=first, read_opt=self._read_options)
         try:
-            rows.status()
+            for row in rows:
+                if row[0] >= end:
+                    return
+                last = row[0]
+                yield row
         except Exception as error:
-            raise StoreBroken(str(error)) from error
+            raise _sorted(error) from error
         finally:
             del rows  # it keeps the store open, and the error's traceback would keep it
+        self._must_end(last)
+
+    def _must_end(self, last: bytes) -> None:
+        rest = self._db.iter(self._read_options)
+        try:
+            rest.seek(last)
+            if rest.valid() and rest.key() == last:
+                rest.next()
+            rest.status()
+            if rest.valid():
+                raise StoreBroken("a scan ended early")
+        except StoreBroken:
+            raise
+        except Exception as error:
+            raise _sorted(error) from error
+        finally:
+            del rest
 
     def size_bytes(self) -> int:
         """About what it takes, on disk and in its buffers."""
@@ -158,6 +275,38 @@ class Store:
 def wipe(folder: Path) -> None:
     """Removes a closed store."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def set_aside(folder: Path, wall_ms: int) -> Path:
+    """Renames a closed store to `<folder>.damaged-<UTC time>`, and removes an older one of that kind."""
+    at = datetime.fromtimestamp(wall_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    aside = folder.with_name(f"{folder.name}.damaged-{at}")
+    for older in folder.parent.glob(f"{folder.name}.damaged-*"):
+        wipe(older)
+    folder.rename(aside)
+    return aside
+
+
+def free_share(folder: Path) -> float:
+    """Of the disk the folder is on: what is free, 0 to 1."""
+    usage = shutil.disk_usage(folder)
+    return usage.free / max(1, usage.total)
+
+
+def fingerprint(rows: Iterable[tuple[bytes, bytes]]) -> int:
+    """Of states in any order: equal for equal contents. 64 bits."""
+    total = 0
+    for key, value in rows:
+        digest = hashlib.blake2b(len(key).to_bytes(4, "big") + key + value, digest_size=8).digest()
+        total += int.from_bytes(digest, "big")
+    return total & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def _sorted(error: Exception) -> StoreBroken:
+    """Disk full told apart: RocksDB gives words, no number."""
+    words = str(error)
+    full = os.strerror(errno.ENOSPC) in words or os.strerror(errno.EDQUOT) in words
+    return StoreFull(words) if full else StoreBroken(words)
 
 
 def _options() -> Any:
