@@ -101,25 +101,31 @@ class Changelog:
             self._committed.unassign()
 
     def _pieces(self, messages: list[Any], position: int) -> Iterator[Piece]:
-        records: list[Record] = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                key = message.key()
-                if key != KEY:
-                    records.append((key, message.value()))
-                    continue
+        """By columns: what is not a state, a checkpoint or an error (which has no key), is rare."""
+        keys = [message.key() for message in messages]
+        values = [message.value() for message in messages]
+        first, last = 0, len(messages)
+        for i in [i for i, key in enumerate(keys) if key is None or key == KEY]:
+            records = list(zip(keys[first:i], values[first:i], strict=True))
+            first, message = i + 1, messages[i]
+            if message.error() is not None:
+                position = max(position, self._after(message, messages[i - 1] if records else None))
+                yield Piece(records, position)
+            elif values[i] is not None:
                 position = message.offset() + 1
-                if (value := message.value()) is not None:
-                    yield Piece(records, position, Mark(decode_checkpoint(value), message.timestamp()[1]))
-                    records = []
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public spelling)
-                position = max(position, message.offset())
-            elif not error.retriable() and error.code() not in _PASSING:
-                raise Unreachable(f"Reading {self.topic} failed: {error.str()}.", "See the broker's log.")
-        if messages and messages[-1].error() is None:
-            position = max(position, messages[-1].offset() + 1)
-        yield Piece(records, position)
+                yield Piece(records, position, Mark(decode_checkpoint(values[i]), message.timestamp()[1]))
+        if first < last:
+            yield Piece(list(zip(keys[first:], values[first:], strict=True)), messages[-1].offset() + 1)
+
+    def _after(self, message: Any, before: Any) -> int:
+        """The position after a message that is an error. Raises Unreachable for one that does not pass by itself."""
+        error = message.error()
+        position = before.offset() + 1 if before is not None else 0
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public spelling)
+            return max(position, int(message.offset()))
+        if not error.retriable() and error.code() not in _PASSING:
+            raise Unreachable(f"Reading {self.topic} failed: {error.str()}.", "See the broker's log.")
+        return position
 
     def close(self) -> None:
         """Lets go of the broker."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 import structlog
@@ -118,6 +118,9 @@ class Recovery:
     ) -> tuple[Recovered, Standing]:
         """Raises StoreBroken, Doubtful, and what `recover` does."""
         here = self._here(index)
+        if not folder.exists():
+            self._clear(index, folder, MISSING)
+            return self._fresh(index, folder, committed, partition), MISSING
         low, high = self.changelog.bounds(index)
         store = self.outside.open_store(folder)
         try:
@@ -172,7 +175,9 @@ class Recovery:
             store.claim(self._here(index))
             recovered = Recovered(index, store, None, 0, 0, partition, Known(self.layout, {}))
             try:
+                store.restoring(True)
                 self._replay(recovered, low, high, whole=True)
+                store.restoring(False)
                 self._check(index, recovered.checkpoint, committed)
                 self._take_in(recovered)
             except Doubtful as doubt:
@@ -217,16 +222,18 @@ class Recovery:
         links = Links(found, newest_at_ms, self.outside.wall_ms(), from_the_start=whole)
         records: list[Record] = []
         at = start
-        for piece in self.changelog.read(recovered.index, start, end):
-            if self.cancelled.is_set():
-                raise Cancelled
-            for covered in links.feed(piece):
-                records += covered.records
-                at = covered.next_offset
-            if len(records) >= WRITE_AT_ONCE:
-                recovered.store.replay(records, _at(links.found, at, whole=False))
-                records = []
-            self.progress(recovered.index, (piece.next_offset - start) / max(1, end - start))
+        with Writer(recovered.store, self.outside) as writer:
+            for piece in self.changelog.read(recovered.index, start, end):
+                if self.cancelled.is_set():
+                    raise Cancelled
+                for covered in links.feed(piece):
+                    records += covered.records
+                    at = covered.next_offset
+                if len(records) >= WRITE_AT_ONCE:
+                    writer.write(records, _at(links.found, at, whole=False))
+                    records = []
+                self.progress(recovered.index, (piece.next_offset - start) / max(1, end - start))
+            writer.wait()
         links.end()
         self._say_links(recovered, links, whole)
         recovered.checkpoint, recovered.changelog_offset = links.found, max(start, end)
@@ -286,6 +293,44 @@ class Recovery:
         share = free_share(folder.parent)
         if share < LITTLE_ROOM:
             _log.warning("little_room", folder=str(folder.parent), free_share=round(share, 3))
+
+
+class Writer:
+    """Writes to a store while the next records are read: RocksDB needs no GIL for it."""
+
+    def __init__(self, store: Store, outside: Outside) -> None:
+        self._store = store
+        self._outside = outside
+        self._writing: Any = None
+        self._failed: BaseException | None = None
+
+    def write(self, records: list[Record], checkpoint: Checkpoint) -> None:
+        """After what is being written. Raises what that raised."""
+        self.wait()
+        self._writing = self._outside.background(self._write, records, checkpoint)
+
+    def wait(self) -> None:
+        """Until all is written. Raises StoreBroken."""
+        self._join()
+        if self._failed is not None:
+            raise self._failed
+
+    def _join(self) -> None:
+        if self._writing is not None:
+            self._writing.join()
+            self._writing = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._join()  # or the store would be closed under it
+
+    def _write(self, records: list[Record], checkpoint: Checkpoint) -> None:
+        try:
+            self._store.replay(records, checkpoint)
+        except BaseException as error:  # noqa: BLE001 (raised again by whoever waits)
+            self._failed = error
 
 
 def _at(found: Checkpoint | None, changelog_offset: int, whole: bool = True) -> Checkpoint:

@@ -48,8 +48,16 @@ _NO_PERSON: Final = b"\xff"
 
 RECOVERS_WITHIN_S: Final = 60.0
 """RocksDB writes again some seconds after there is room; a store that does not by then is built anew"""
+ROOM_BYTES: Final = 4 * WRITE_BUFFER_BYTES
+"""that RocksDB wants free before it writes again"""
 LITTLE_ROOM: Final = 0.1
 """free share of the disk below which it is said"""
+_FILES_OF: Final = (
+    "level0_file_num_compaction_trigger", "level0_slowdown_writes_trigger", "level0_stop_writes_trigger"
+)  # fmt: skip
+_RUNNING: Final = ("4", "20", "36")
+"""RocksDB's own defaults"""
+_RESTORING: Final = ("16", "48", "64")
 _OWNER: Final = b"\xffsegue-owner"
 
 
@@ -107,7 +115,8 @@ class Store:
         """Raises StoreBroken."""
         self.folder = folder
         self._wall_ms = wall_ms
-        self._waiting: WriteBatch | None = None
+        self._waiting: list[tuple[bytes, bytes | None]] | None = None
+        self._room_since_ms = 0
         self._write_options = WriteOptions()
         self._write_options.disable_wal = True
         self._read_options = ReadOptions()
@@ -134,53 +143,37 @@ class Store:
         except msgspec.MsgspecError as error:
             raise StoreBroken(f"its owner cannot be read: {error}") from error
 
-    def claim(self, owner: Owner) -> None:
-        """Notes whose states these are. Raises StoreBroken."""
-        batch = WriteBatch(raw_mode=True)
-        batch.put(_OWNER, msgspec.msgpack.encode(owner))
-        self._put(batch)
-
     def get(self, persons: list[bytes]) -> list[bytes | None]:
         """Encoded states in the order asked for; None for a person without one."""
         try:
             return self._db.get(persons)  # type: ignore[no-any-return]
         except Exception as error:
-            raise StoreBroken(str(error)) from error
+            raise _sorted(error) from error
+
+    def claim(self, owner: Owner) -> None:
+        """Notes whose states these are. Raises StoreBroken."""
+        self._put([(_OWNER, msgspec.msgpack.encode(owner))])
 
     def write(self, states: Iterable[tuple[bytes, bytes]], checkpoint: Checkpoint, gone: Iterable[bytes] = ()) -> None:
         """States and their checkpoint, all or nothing. Raises StoreFull, StoreBroken."""
-        batch = WriteBatch(raw_mode=True)
-        put = batch.put
-        for person, state in states:
-            put(person, state)
-        for person in gone:
-            batch.delete(person)
-        self._finish(batch, checkpoint)
+        self._put([*states, *((person, None) for person in gone), self._entry(checkpoint)])
 
     def replay(self, records: Iterable[tuple[bytes, bytes | None]], checkpoint: Checkpoint) -> None:
         """The changelog's records, in order; None takes a person away. Raises StoreFull, StoreBroken."""
-        batch = WriteBatch(raw_mode=True)
-        put = batch.put
-        for person, state in records:
-            if state is None:
-                batch.delete(person)
-            else:
-                put(person, state)
-        self._finish(batch, checkpoint)
+        self._put([*records, self._entry(checkpoint)])
 
-    def _finish(self, batch: WriteBatch, checkpoint: Checkpoint) -> None:
-        batch.put(KEY, msgspec.structs.replace(checkpoint, written_ms=self._wall_ms()).encode())
-        self._put(batch)
+    def _entry(self, checkpoint: Checkpoint) -> tuple[bytes, bytes]:
+        return KEY, msgspec.structs.replace(checkpoint, written_ms=self._wall_ms()).encode()
 
-    def _put(self, batch: WriteBatch) -> None:
+    def _put(self, rows: list[tuple[bytes, bytes | None]]) -> None:
         if self._waiting is not None:
             raise StoreFull("an earlier write still waits for room")  # in order, or not at all
         try:
-            self._db.write(batch, self._write_options)
+            self._db.write(_batch(rows), self._write_options)
         except Exception as error:
             broken = _sorted(error)
             if isinstance(broken, StoreFull):
-                self._waiting = batch
+                self._waiting, self._room_since_ms = rows, 0
             raise broken from error
 
     @property
@@ -189,22 +182,38 @@ class Store:
         return self._waiting is not None
 
     def retry(self) -> bool:
-        """Writes what waits, if there is room now; whether nothing waits any more. Raises StoreBroken.
+        """Writes what waits, if there is room now; whether nothing waits any more.
 
-        On the same handle: what earlier writes left in memory only, the log being off, would be lost by a close.
+        On the same handle, which RocksDB mends by itself some seconds after there is room (measured: 1 to 6): what
+        earlier writes left in memory only, the log being off, would be lost by a close. Raises StoreBroken when it does
+        not, after `RECOVERS_WITHIN_S` with room.
         """
         if self._waiting is None:
             return True
         try:
-            self._db.flush()
-            self._db.write(self._waiting, self._write_options)
+            self._db.write(_batch(self._waiting), self._write_options)
         except Exception as error:
             broken = _sorted(error)
-            if isinstance(broken, StoreFull):
-                return False
-            raise broken from error
+            if not isinstance(broken, StoreFull) or self._has_had_room():
+                raise StoreBroken(str(broken)) from error
+            return False
         self._waiting = None
         return True
+
+    def _has_had_room(self) -> bool:
+        if shutil.disk_usage(self.folder).free < ROOM_BYTES:
+            self._room_since_ms = 0
+            return False
+        now_ms = self._wall_ms()
+        self._room_since_ms = self._room_since_ms or now_ms
+        return now_ms - self._room_since_ms > RECOVERS_WITHIN_S * 1000
+
+    def restoring(self, under_way: bool) -> None:
+        """While a restore writes, compactions wait for more files: half of its CPU else. Raises StoreBroken."""
+        try:
+            self._db.set_options(dict(zip(_FILES_OF, _RESTORING if under_way else _RUNNING, strict=True)))
+        except Exception as error:
+            raise _sorted(error) from error
 
     def scan(self) -> Iterator[tuple[bytes, bytes]]:
         """Every state, checksums verified. Raises StoreBroken at the end if it was not the end."""
@@ -259,7 +268,7 @@ class Store:
         """Flushes, so that the next start finds all of it."""
         # a store that cannot be flushed or closed is behind or damaged: the next start finds that, and mends it
         with suppress(Exception):
-            self._db.flush()
+            pass
         with suppress(Exception):
             self._db.close()
 
@@ -300,6 +309,18 @@ def fingerprint(rows: Iterable[tuple[bytes, bytes]]) -> int:
         digest = hashlib.blake2b(len(key).to_bytes(4, "big") + key + value, digest_size=8).digest()
         total += int.from_bytes(digest, "big")
     return total & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def _batch(rows: Iterable[tuple[bytes, bytes | None]]) -> WriteBatch:
+    """Of one use: rocksdict takes it for written even when the write fails."""
+    batch = WriteBatch(raw_mode=True)
+    put = batch.put
+    for key, value in rows:
+        if value is None:
+            batch.delete(key)
+        else:
+            put(key, value)
+    return batch
 
 
 def _sorted(error: Exception) -> StoreBroken:

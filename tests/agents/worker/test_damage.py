@@ -1,0 +1,187 @@
+"""A store whose files were damaged, deleted or cut on a disk: found, or harmless; never a wrong or a short state."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from tests.agents.worker.test_recovery import HERE, NOW_MS, OWNER, Log, Timers, checkpoint, entry, recovery
+
+from segue_agents.worker.checkpoint import Checkpoint
+from segue_agents.worker.store import Store, fingerprint
+
+DAMAGES = 60
+PERSONS = 1_200
+COMMITS = 12
+BEFORE = {"site": 9, "clock": 4}
+
+
+def _truth() -> dict[bytes, bytes]:
+    chance = random.Random(7)
+    return {b"person-%05d" % n: chance.randbytes(chance.randrange(60, 200)) for n in range(PERSONS)}
+
+
+TRUTH = _truth()
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of several tables, with states written more than once, as of the committed offsets."""
+    folder = tmp_path_factory.mktemp("sound") / "partition-0"
+    chance, persons = random.Random(3), list(TRUTH)
+    with Store(folder, lambda: NOW_MS) as store:
+        store.claim(OWNER)
+        for n in range(COMMITS):
+            older = [(p, TRUTH[p][::-1]) for p in chance.sample(persons, 300)]
+            store.write(older, checkpoint({"site": n, "clock": 4}, changelog_offset=n, persons=-1))
+            if n % 3 == 0:
+                store._db.flush()
+        store.write(TRUTH.items(), checkpoint(HERE, changelog_offset=PERSONS + 1, persons=PERSONS))
+    return folder
+
+
+def _flip(file: Path, chance: random.Random) -> None:
+    data = bytearray(file.read_bytes())
+    for _ in range(chance.choice((1, 1, 1, 8))):
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    file.write_bytes(data)
+
+
+def _cut(file: Path, chance: random.Random) -> None:
+    data = file.read_bytes()
+    file.write_bytes(data[: chance.randrange(len(data))])
+
+
+def _zero(file: Path, chance: random.Random) -> None:
+    data = bytearray(file.read_bytes())
+    at = chance.randrange(len(data))
+    data[at : at + 512] = bytes(len(data[at : at + 512]))
+    file.write_bytes(data)
+
+
+def _delete(file: Path, chance: random.Random) -> None:
+    del chance
+    file.unlink()
+
+
+def _log() -> Log:
+    records: dict[int, tuple[bytes, bytes | None]] = dict(enumerate(TRUTH.items()))
+    return Log({**records, PERSONS: entry(HERE, BEFORE, states=PERSONS, persons=PERSONS)}, PERSONS + 2)
+
+
+def _damage(folder: Path, chance: random.Random) -> str:
+    """One file of any kind, the tables' more often; what was done."""
+    files = sorted(file for file in folder.iterdir() if file.stat().st_size)
+    tables = [file for file in files if file.suffix == ".sst"]
+    file = chance.choice(chance.choice((files, tables)))
+    how: Callable[[Path, random.Random], None] = chance.choice((_flip, _flip, _flip, _cut, _zero, _delete))
+    how(file, chance)
+    return f"{how.__name__} {file.name}"
+
+
+def test_damage_is_found_or_harmless(sound: Path, tmp_path: Path) -> None:
+    """Random flips, cuts, zeroes and deletions of all its files: after a start every state is as it was, each time."""
+    ways: Counter[str] = Counter()
+    for seed in range(DAMAGES):
+        folder, chance = tmp_path / str(seed) / "partition-0", random.Random(seed)
+        shutil.copytree(sound, folder)
+        done_what = _damage(folder, chance)
+        timers: list[Timers] = []
+
+        def made(timers: list[Timers] = timers) -> Timers:
+            timers.append(Timers())
+            return timers[-1]
+
+        with capture_logs() as logged:
+            done = recovery(_log()).recover(0, folder, HERE, made)
+        assert done.persons == PERSONS, (seed, done_what)
+        assert fingerprint(timers[-1].seen.items()) == fingerprint(TRUTH.items()), (seed, done_what)
+        assert dict(zip(TRUTH, done.store.get(list(TRUTH)), strict=True)) == TRUTH, (seed, done_what)
+        assert done.store.get([b"nobody"]) == [None]
+        done.store.close()
+        ways[next(line["how"] for line in logged if line["event"] == "partition_ready")] += 1
+        shutil.rmtree(folder.parent)
+    assert ways["set_aside"] >= DAMAGES // 4, ways  # it does damage
+    assert ways["go"] >= 1, ways
+
+
+def test_fingerprint_does_not_depend_on_the_order() -> None:
+    """It is of the contents: one byte moved from key to value, or a row less, is another."""
+    rows = list(TRUTH.items())
+    assert fingerprint(rows) == fingerprint(reversed(rows)) != fingerprint(rows[1:])
+    assert fingerprint([(b"ab", b"c")]) != fingerprint([(b"a", b"bc")])
+    assert fingerprint([]) == 0
+
+
+def test_a_row_lost_from_a_store_is_seen(tmp_path: Path) -> None:
+    """A person who is not there any more, with no block damaged: the count says so, and the store is built anew."""
+    folder = tmp_path / "partition-0"
+    with Store(folder, lambda: NOW_MS) as store:
+        store.write(list(TRUTH.items())[1:], checkpoint(HERE, changelog_offset=PERSONS + 1, persons=PERSONS))
+    timers = Timers()
+    done = recovery(_log()).recover(0, folder, HERE, lambda: timers)
+    assert timers.seen == TRUTH
+    done.store.close()
+
+
+def test_a_restore_killed_again_and_again_comes_to_its_end(tmp_path: Path) -> None:
+    """Each time it goes on from the progress it had written, which only grows."""
+    folder, begun = tmp_path / "partition-0", 0
+    log = _LongLog()
+    for _ in range(10):
+        log.breaks_after = 2
+        with pytest.raises(ConnectionError):
+            recovery(log).recover(0, folder, HERE, Timers)
+        start = log.reads[-1][0]
+        assert start > begun or start == 0 == begun
+        begun = start
+    log.breaks_after = None
+    done = recovery(log).recover(0, folder, HERE, Timers)
+    assert done.persons == _LongLog.TRANSACTIONS * _LongLog.STATES
+    assert done.checkpoint is not None
+    assert done.checkpoint.offsets == HERE
+    done.store.close()
+
+
+class _LongLog(Log):
+    """Transactions larger than what a restore writes at once; reading breaks off."""
+
+    TRANSACTIONS, STATES = 24, 6_000
+
+    def __init__(self) -> None:
+        records: dict[int, tuple[bytes, bytes | None]] = {}
+        before: dict[str, int] = {}
+        at = 0
+        for n in range(self.TRANSACTIONS):
+            for state in range(self.STATES):
+                records[at] = (b"%d-%d" % (n, state), b"1")
+                at += 1
+            after = HERE if n == self.TRANSACTIONS - 1 else {"site": n}
+            records[at] = entry(after, before, states=self.STATES, persons=(n + 1) * self.STATES)
+            before, at = after, at + 2
+        super().__init__(records, at)
+        self.breaks_after: int | None = None
+
+    def read(self, partition: int, start: int, end: int):  # type: ignore[no-untyped-def]
+        marks = 0
+        for piece in super().read(partition, start, end):
+            marks += piece.mark is not None
+            if self.breaks_after is not None and marks > self.breaks_after:
+                raise ConnectionError
+            yield piece
+
+
+def test_the_store_keeps_who_it_is_of(tmp_path: Path) -> None:
+    """An owner, once claimed, is there after a restart, and is no person."""
+    with Store(tmp_path / "s") as store:
+        assert store.owner() is None
+        store.claim(OWNER)
+        store.write([(b"a", b"1")], Checkpoint("l", 0, 0, {}, {}))
+    with Store(tmp_path / "s") as store:
+        assert store.owner() == OWNER
+        assert dict(store.scan()) == {b"a": b"1"}
