@@ -26,8 +26,8 @@ from segue_agents.worker.links import Links
 from segue_agents.worker.standing import DAMAGED, DOUBTFUL, MISSING, Owner, Standing, Way, judge
 from segue_agents.worker.store import LITTLE_ROOM, Store, StoreBroken, StoreFull, free_share, set_aside, wipe
 
-WRITE_AT_ONCE: Final = 5_000
-"""records"""
+WRITE_AT_ONCE: Final = 20_000
+"""records; large, as the thread that writes waits for the GIL after each"""
 _log = structlog.get_logger(__name__)
 _NOTHING: Final = Checkpoint("", 0, 0, {}, {})
 
@@ -281,11 +281,12 @@ class Recovery:
         """The timers of all stored states; their number."""
         persons = 0
         restore = partition.restore
-        for person, state in store.scan():
-            restore(person, state)
-            persons += 1
-            if not persons & 0xFFF and self.cancelled.is_set():
+        for piece in store.pieces():
+            if self.cancelled.is_set():
                 raise Cancelled
+            for person, state in piece:
+                restore(person, state)
+            persons += len(piece)
         return persons
 
     def _say_room(self, folder: Path) -> None:

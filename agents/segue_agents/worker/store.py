@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
 import shutil
 import time
@@ -41,6 +42,7 @@ WRITE_BUFFER_BYTES: Final = 8 << 20
 BLOCK_CACHE_BYTES: Final = 16 << 20
 READ_AHEAD_BYTES: Final = 2 << 20
 """of a scan"""
+ROWS_AT_ONCE: Final = 4_096
 _AUTOMATIC_SLOTS: Final = 256
 _NO_PERSON: Final = b"\xff"
 """the checkpoint's and the layouts' keys begin with it, and stand behind all persons"""
@@ -217,13 +219,18 @@ class Store:
 
     def scan(self) -> Iterator[tuple[bytes, bytes]]:
         """Every state, checksums verified. Raises StoreBroken at the end if it was not the end."""
+        return itertools.chain.from_iterable(self.pieces())
+
+    def pieces(self) -> Iterator[list[tuple[bytes, bytes]]]:
+        """As `scan`, many at a time."""
         return self._rows(b"", _NO_PERSON)
 
     def layouts(self) -> list[Known]:
         """Of all rules under which its states were written. Raises StateError, StoreBroken."""
-        return [decode_known(value) for _, value in self._rows(PREFIX, PREFIX + b"\xff")]
+        rows = itertools.chain.from_iterable(self._rows(PREFIX, PREFIX + b"\xff"))
+        return [decode_known(value) for _, value in list(rows)]
 
-    def _rows(self, first: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def _rows(self, first: bytes, end: bytes) -> Iterator[list[tuple[bytes, bytes]]]:
         """From a key on, up to another. Raises StoreBroken at the end if it was not the end.
 
         RocksDB's own iteration over items is a third faster than a cursor moved from here, and says nothing when it
@@ -232,11 +239,12 @@ class Store:
         last = first
         rows = self._db.items(from_key=first, read_opt=self._read_options)
         try:
-            for row in rows:
-                if row[0] >= end:
+            while piece := list(itertools.islice(rows, ROWS_AT_ONCE)):
+                if piece[-1][0] >= end:
+                    yield list(itertools.takewhile(lambda row: row[0] < end, piece))
                     return
-                last = row[0]
-                yield row
+                last = piece[-1][0]
+                yield piece
         except Exception as error:
             raise _sorted(error) from error
         finally:
