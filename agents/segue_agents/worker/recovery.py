@@ -28,6 +28,7 @@ from segue_agents.worker.store import LITTLE_ROOM, Store, StoreBroken, StoreFull
 
 WRITE_AT_ONCE: Final = 20_000
 """records; large, as the thread that writes waits for the GIL after each"""
+ROOM_ASKED_EVERY_S: Final = 5.0
 _log = structlog.get_logger(__name__)
 _NOTHING: Final = Checkpoint("", 0, 0, {}, {})
 
@@ -92,24 +93,48 @@ class Recovery:
     def recover(self, index: int, folder: Path, committed: Offsets, make: Callable[[], Restorable]) -> Recovered:
         """`make`: an empty partition, as one that a damaged store was read into is no good.
 
-        Raises StateError, Unreachable, Cancelled, StoreFull; StoreBroken when a fresh store breaks too.
+        A full disk is waited for. Raises StateError, Unreachable, Cancelled; StoreBroken when a fresh store breaks too.
         """
         started = self.outside.monotonic()
         self._say_room(folder)
-        try:
-            recovered, standing = self._as_found(index, folder, committed, make())
-        except StoreFull:
-            raise
-        except (StoreBroken, Doubtful) as error:
-            standing = DAMAGED if isinstance(error, StoreBroken) else DOUBTFUL
-            self._clear(index, folder, standing, error=str(error))
-            recovered = self._fresh(index, folder, committed, make())
+        recovered, standing = self._with_room(index, folder, committed, make)
         if recovered.checkpoint is not None:
             recovered.partition.resume(recovered.checkpoint.engine_time_ms)
         self.progress(index, 1.0)
         _log.info("partition_ready", partition=index, how=standing.way.name.lower(), persons=recovered.persons,
                   seconds=round(self.outside.monotonic() - started, 3))
         return recovered
+
+    def _with_room(
+        self, index: int, folder: Path, committed: Offsets, make: Callable[[], Restorable]
+    ) -> tuple[Recovered, Standing]:
+        """Again and again while the disk is full: what a restore has come to is kept."""
+        while True:
+            try:
+                return self._brought(index, folder, committed, make)
+            except StoreFull as error:
+                _log.warning("store_full", partition=index, folder=str(folder), error=str(error))
+                self._wait(ROOM_ASKED_EVERY_S)
+
+    def _brought(
+        self, index: int, folder: Path, committed: Offsets, make: Callable[[], Restorable]
+    ) -> tuple[Recovered, Standing]:
+        try:
+            return self._as_found(index, folder, committed, make())
+        except StoreFull:
+            raise
+        except (StoreBroken, Doubtful) as error:
+            standing = DAMAGED if isinstance(error, StoreBroken) else DOUBTFUL
+            self._clear(index, folder, standing, error=str(error))
+        return self._fresh(index, folder, committed, make()), standing
+
+    def _wait(self, seconds: float) -> None:
+        """Raises Cancelled."""
+        until = self.outside.monotonic() + seconds
+        while self.outside.monotonic() < until:
+            if self.cancelled.is_set():
+                raise Cancelled
+            self.outside.sleep(0.1)
 
     # --- the store as it was found
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
+from tests.agents.worker.test_recovery import HERE, LAYOUT, Log, Timers, entry
 
+from segue_agents.outside import Outside
+from segue_agents.worker.changelog import Record
 from segue_agents.worker.checkpoint import Checkpoint
+from segue_agents.worker.recovery import ROOM_ASKED_EVERY_S, Recovery
 from segue_agents.worker.store import Store, StoreBroken, StoreFull, _sorted, free_share
 
 DISK_BYTES = 64 << 20
@@ -97,6 +103,34 @@ def test_a_worker_that_ends_while_the_disk_is_full_leaves_a_store_of_one_moment(
         commits = checkpoint.clock_key if checkpoint is not None else 0
         assert commits < filled.commits
         assert dict(again.scan()) == {k: v for k, v in filled.states.items() if int(k) < commits * ROWS}
+
+
+def test_a_restore_waits_for_room(small_disk: Path) -> None:
+    """It says that the disk is full, asks again now and then, and goes on where it was."""
+    states = {b"%06d" % n: os.urandom(300) for n in range(90_000)}
+    records, before = dict[int, Record](), dict[str, int]()
+    for n, row in enumerate(states.items(), 1):
+        records[len(records)] = row
+        if n % 15_000 == 0:
+            after = HERE if n == len(states) else {"site": n}
+            records[len(records)] = entry(after, before, states=15_000, persons=n)
+            before = after
+    log = Log(records, len(records))
+    filler, now = _fill_up(small_disk), 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        if now > 2 * ROOM_ASKED_EVERY_S:
+            filler.unlink(missing_ok=True)
+
+    outside = Outside(monotonic=lambda: now, sleep=sleep)
+    restoring = Recovery(log, LAYOUT, "app", True, lambda *_: None, threading.Event(), outside)  # type: ignore[arg-type]
+    with capture_logs() as logged:
+        done = restoring.recover(0, small_disk / "partition-0", HERE, Timers)
+    assert dict(done.store.scan()) == states
+    assert [line["event"] for line in logged].count("store_full") >= 2
+    done.store.close()
 
 
 @pytest.mark.parametrize(
