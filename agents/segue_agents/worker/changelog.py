@@ -14,7 +14,8 @@ from segue_agents.topics import state_topic
 from segue_agents.transport.clients import changelog_config, common_config
 from segue_agents.worker.checkpoint import KEY, Checkpoint, decode_checkpoint
 
-READ_AT_ONCE: Final = 5_000
+READ_AT_ONCE: Final = 1_000
+"""measured: 0.43 us a record; at 5,000 0.50"""
 ANSWER_WITHIN_S: Final = 10.0
 STALLED_AFTER_S: Final = 90.0
 """an open transaction of a dead worker holds up a reader until its timeout, 15 s by default"""

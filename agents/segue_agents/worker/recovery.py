@@ -8,7 +8,7 @@ end all states are read once, checksums verified, for their timers, and counted:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -39,8 +39,8 @@ class Restorable(Protocol):
     def know(self, layout: Layout) -> None:
         """Read states of this layout too."""
 
-    def restore(self, person: bytes, encoded: bytes) -> None:
-        """Note the timer of a stored state."""
+    def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
+        """Note the timers of stored states: persons and encoded states."""
 
     def resume(self, engine_time_ms: int) -> None:
         """Go on from here."""
@@ -309,8 +309,7 @@ class Recovery:
         for piece in store.pieces():
             if self.cancelled.is_set():
                 raise Cancelled
-            for person, state in piece:
-                restore(person, state)
+            restore(piece)
             persons += len(piece)
         return persons
 

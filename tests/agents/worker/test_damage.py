@@ -12,14 +12,13 @@ import pytest
 from structlog.testing import capture_logs
 from tests.agents.worker.test_recovery import HERE, NOW_MS, OWNER, Log, Timers, checkpoint, entry, recovery
 
+from segue_agents.worker import recovery as module
 from segue_agents.worker.checkpoint import Checkpoint
-from segue_agents.worker.recovery import WRITE_AT_ONCE
 from segue_agents.worker.store import Store, fingerprint
 
 DAMAGES = 60
 PERSONS = 1_200
 COMMITS = 12
-BEFORE = {"site": 9, "clock": 4}
 
 
 def _truth() -> dict[bytes, bytes]:
@@ -30,19 +29,42 @@ def _truth() -> dict[bytes, bytes]:
 TRUTH = _truth()
 
 
+def _commits() -> list[tuple[dict[bytes, bytes], Checkpoint]]:
+    """States and checkpoints of transactions, the last of which has everybody as they are in the end."""
+    chance, persons, before, commits = random.Random(3), list(TRUTH), dict[str, int](), []
+    there: set[bytes] = set()
+    at = 0
+    for n in range(COMMITS):
+        last = n == COMMITS - 1
+        states = TRUTH if last else {p: TRUTH[p][::-1] for p in chance.sample(persons, 300)}
+        after = HERE if last else {"site": n // 2, "clock": n // 3}
+        there |= states.keys()
+        at += len(states) + 2
+        commits.append((states, checkpoint(after, at, previous=before, states=len(states), persons=len(there))))
+        before = after
+    return commits
+
+
+def _log() -> Log:
+    records: dict[int, tuple[bytes, bytes | None]] = {}
+    end = 0
+    for states, made in _commits():
+        records |= dict(enumerate(states.items(), end))
+        records[end + len(states)] = entry(made.offsets, made.previous, made.states, made.persons)
+        end = made.changelog_offset
+    return Log(records, end)
+
+
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of several tables, with states written more than once, as of the committed offsets."""
     folder = tmp_path_factory.mktemp("sound") / "partition-0"
-    chance, persons = random.Random(3), list(TRUTH)
     with Store(folder, lambda: NOW_MS) as store:
         store.claim(OWNER)
-        for n in range(COMMITS):
-            older = [(p, TRUTH[p][::-1]) for p in chance.sample(persons, 300)]
-            store.write(older, checkpoint({"site": n, "clock": 4}, changelog_offset=n, persons=-1))
+        for n, (states, made) in enumerate(_commits()):
+            store.write(states.items(), made)
             if n % 3 == 0:
                 store._db.flush()
-        store.write(TRUTH.items(), checkpoint(HERE, changelog_offset=PERSONS + 1, persons=PERSONS))
     return folder
 
 
@@ -68,11 +90,6 @@ def _zero(file: Path, chance: random.Random) -> None:
 def _delete(file: Path, chance: random.Random) -> None:
     del chance
     file.unlink()
-
-
-def _log() -> Log:
-    records: dict[int, tuple[bytes, bytes | None]] = dict(enumerate(TRUTH.items()))
-    return Log({**records, PERSONS: entry(HERE, BEFORE, states=PERSONS, persons=PERSONS)}, PERSONS + 2)
 
 
 def _damage(folder: Path, chance: random.Random) -> str:
@@ -123,15 +140,16 @@ def test_a_row_lost_from_a_store_is_seen(tmp_path: Path) -> None:
     """A person who is not there any more, with no block damaged: the count says so, and the store is built anew."""
     folder = tmp_path / "partition-0"
     with Store(folder, lambda: NOW_MS) as store:
-        store.write(list(TRUTH.items())[1:], checkpoint(HERE, changelog_offset=PERSONS + 1, persons=PERSONS))
+        store.write(list(TRUTH.items())[1:], _commits()[-1][1])
     timers = Timers()
     done = recovery(_log()).recover(0, folder, HERE, lambda: timers)
     assert timers.seen == TRUTH
     done.store.close()
 
 
-def test_a_restore_killed_again_and_again_comes_to_its_end(tmp_path: Path) -> None:
+def test_a_restore_killed_again_and_again_comes_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time it goes on from the progress it had written, which only grows."""
+    monkeypatch.setattr(module, "WRITE_AT_ONCE", 5 * _LongLog.STATES)
     folder, log = tmp_path / "partition-0", _LongLog()
     log.breaks_after = 5
     for _ in range(10):
@@ -150,7 +168,7 @@ def test_a_restore_killed_again_and_again_comes_to_its_end(tmp_path: Path) -> No
 class _LongLog(Log):
     """Five transactions are what a restore writes at once; reading breaks off."""
 
-    TRANSACTIONS, STATES = 54, WRITE_AT_ONCE // 5
+    TRANSACTIONS, STATES = 54, 100
 
     def __init__(self) -> None:
         records: dict[int, tuple[bytes, bytes | None]] = {}

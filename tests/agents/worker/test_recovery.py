@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -71,8 +71,8 @@ class Timers:
     def know(self, layout: Layout) -> None:
         self.known.append(layout)
 
-    def restore(self, person: bytes, encoded: bytes) -> None:
-        self.seen[person] = encoded
+    def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
+        self.seen.update(stored)
 
     def resume(self, engine_time_ms: int) -> None:
         self.engine_time_ms = engine_time_ms

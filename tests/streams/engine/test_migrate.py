@@ -41,8 +41,7 @@ def go_on(before: Run, rules: t.RuleSet) -> Run:
     after = Run(rules)
     after.state.know(before.engine.program.layout)
     after.store = dict(before.store)
-    for person, encoded in after.store.items():
-        after.state.restore(person, encoded)
+    after.state.restore(after.store.items())
     after.state.resume(before.state.engine_time_ms)
     after.merger = Merger(CATALOG, 0, clock_key=before.merger.key)
     return after
