@@ -35,7 +35,7 @@ from segue_agents.worker.dead_letters import dead_letter
 from segue_agents.worker.memory import Garbage
 from segue_agents.worker.owned import Owned
 from segue_agents.worker.recovery import Recovered
-from segue_agents.worker.store import StoreBroken
+from segue_agents.worker.store import StoreBroken, StoreFull
 from segue_agents.worker.watchdog import Watchdog
 
 REBUILDS: Final = 5
@@ -43,6 +43,8 @@ REBUILDS: Final = 5
 REBUILDS_WITHIN_S: Final = 120.0
 CLOCK_ONLY_INTERVALS: Final = 10
 """when nothing but time has passed, only every so many intervals are committed"""
+ROOM_ASKED_EVERY_S: Final = 1.0
+ROOM_PAUSE_S: Final = 0.2
 _log = structlog.get_logger(__name__)
 
 
@@ -87,6 +89,7 @@ class Worker:
         self._caught_up = True
         self._urgent = False
         self._committed_at = self._stepped_at = self._outside.monotonic()
+        self._room_asked_at = 0.0
         self._arrivals: list[int] = []
         self._counted: Counter[tuple[str, ...]] = Counter()
         """metric and labels -> what has been counted since the last commit"""
@@ -100,7 +103,9 @@ class Worker:
             await self.take(signal)
 
     async def take(self, signal: Signal) -> None:
-        """One batch: read, step, commit."""
+        """One batch: read, step, commit. Waits while the disk is full; the gate stays open meanwhile."""
+        while self._waits_for_room(signal):
+            await self._outside.pause(ROOM_PAUSE_S)
         async with self._gate:
             owned = self.owned.get(signal.batch.partition)
             if owned is None or owned.epoch != signal.epoch or self.failed is not None:
@@ -134,15 +139,31 @@ class Worker:
 
     async def commit_when_due(self) -> None:
         """Commits what no further batch has committed: called now and then."""
-        if self._due():
+        if self._due() or any(o.store.pending for o in self.owned.values()):
             async with self._gate:
-                if self._due():  # again: a batch may have committed meanwhile
-                    try:
+                try:
+                    await self._retry_stores()
+                    if self._due():  # again: a batch may have committed meanwhile
                         await self._end_transaction()
-                    except (TransactionLost, StoreBroken) as lost:
-                        await self._rebuild(lost)
+                except (TransactionLost, StoreBroken) as lost:
+                    await self._rebuild(lost)
         elif not self._gate.locked():
             self._committer.serve()  # or its statistics pile up while nothing commits
+
+    def _waits_for_room(self, signal: Signal) -> bool:
+        owned = self.owned.get(signal.batch.partition)
+        return owned is not None and owned.epoch == signal.epoch and owned.store.pending and self.failed is None
+
+    async def _retry_stores(self) -> None:
+        """What Kafka has and a full disk has not: tried again now and then. Under the gate."""
+        if self._outside.monotonic() - self._room_asked_at < ROOM_ASKED_EVERY_S:
+            return
+        for owned in [o for o in self.owned.values() if o.store.pending]:
+            self._room_asked_at = self._outside.monotonic()
+            has_room = await self._outside.apart(owned.store.retry)
+            self._metrics.set("store_full", not has_room, str(owned.index))
+            if has_room:
+                _log.info("store_has_room", partition=owned.index)
 
     def _due(self) -> bool:
         if self.failed is not None or not any(o.batches for o in self.owned.values()):
@@ -211,7 +232,12 @@ class Worker:
         for owned, encoded, checkpoint in zip(dirty, states, checkpoints, strict=True):
             owned.changelog_offset += len(encoded) + 1 + self._committer.markers
             at = msgspec.structs.replace(checkpoint, changelog_offset=owned.changelog_offset)
-            owned.store.write(encoded, at)
+            try:
+                owned.store.write(encoded, at)
+            except StoreFull as full:  # Kafka has it, and the store keeps it until there is room
+                self._metrics.set("store_full", 1, str(owned.index))
+                _log.error("store_full", partition=owned.index, error=str(full),
+                           do="make room: the partition waits, nothing is lost")
             owned.committed(self._settings.max_persons, self._settings.max_state_bytes)
 
     # --- partitions come and go

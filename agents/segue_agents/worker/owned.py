@@ -83,7 +83,7 @@ class Owned:
         return Checkpoint(
             self.known.layout.id, self.clock_key, self.state.engine_time_ms, dict(self.offsets), dict(self.previous),
             consumed=self.since_commit(balance.CONSUMED), changes=self.since_commit(balance.CHANGES),
-            states=len(self.touched), totals=self.totals,
+            states=len(self.touched), totals=self.totals, persons=self.persons + self.new_persons,
         )
 
     def committed(self, max_persons: int, max_bytes: int) -> None:
