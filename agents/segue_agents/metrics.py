@@ -58,7 +58,7 @@ METRICS: Final = (
     Metric("state_memory_persons", "gauge", ("partition",), "Persons whose state is in memory."),
     Metric("state_memory_bytes", "gauge", ("partition",), "The states in memory, as they are stored."),
     Metric("state_bytes", "gauge", ("partition",), "The store's size on disk and in its buffers."),
-    Metric("store_full", "gauge", ("partition",), "1 while the disk has no room for what is committed; the partition waits."),
+    Metric("store_full", "gauge", ("partition",), "1 while the disk has no room for what is committed; it waits."),
     Metric("timers_pending", "gauge", ("partition",), "Timers that wait."),
     Metric("segment_backfill_pending", "gauge", ("segment",),
            "1 while a segment looks back further than a leaf of it has been kept; 0: it is exact."),

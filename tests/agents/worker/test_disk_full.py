@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -9,9 +10,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from tests.agents.worker.conftest import wait_until
 from tests.agents.worker.test_recovery import HERE, LAYOUT, Log, Timers, entry
 
 from segue_agents.outside import Outside
@@ -57,9 +60,9 @@ class Filled:
             self.commit()
 
 
-def _fill_up(disk: Path) -> Path:
+def _fill_up(disk: Path, left_bytes: int = 4 << 20) -> Path:
     filler = disk / "filler"
-    filler.write_bytes(bytes(shutil.disk_usage(disk).free - (4 << 20)))
+    filler.write_bytes(bytes(shutil.disk_usage(disk).free - left_bytes))
     return filler
 
 
@@ -150,3 +153,31 @@ def test_full_is_told_from_broken(words: str, kind: type[StoreBroken]) -> None:
 def test_free_share(tmp_path: Path) -> None:
     """Of the disk: something, and not more than all."""
     assert 0 < free_share(tmp_path) <= 1
+
+
+SMALL_BUFFERS = """
+from segue_agents.worker import store
+store.WRITE_BUFFER_BYTES = 64 << 10
+"""
+
+
+def test_a_worker_waits_for_room(small_disk: Path, app: Any) -> None:
+    """The disk fills while it works: it takes nothing more and stays in its group; with room again it goes on, and every
+    change is there once."""
+    app.settings = dataclasses.replace(app.settings, data_dir=small_disk / "state")
+    app.start(plant=SMALL_BUFFERS, max_poll_interval_ms=10_000, session_timeout_ms=6_000)
+    wait_until(lambda: app.said("partition_ready") == 2, "partitions")
+    filler = _fill_up(small_disk, left_bytes=200 << 10)
+    until = time.monotonic() + 40
+    while not app.said("store_full"):
+        assert time.monotonic() < until, app.log().read_text()
+        app.publish(2_000, persons=2_000)
+        time.sleep(0.3)
+    app.publish(400)
+    time.sleep(12)  # longer than max.poll.interval
+    assert not app.said("partitions_lost")
+    assert "segue_store_full" in app.metrics()
+    filler.unlink()
+    app.wait_for_all()
+    assert app.said("store_has_room")
+    assert app.end() == 0
