@@ -121,15 +121,25 @@ class Checker:
         group = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.app)])[self.app].result(5)
         return {(t.topic, t.partition): t.offset for t in group.topic_partitions if t.topic in self.inputs and t.offset >= 0}
 
-    def round(self, admin: AdminClient, witness: Witness | None, closed_in_order: bool) -> Finding:
-        """Everything since the last round. The workers are not running."""
+    def checkpoints(self) -> dict[tuple[str, int], int]:
+        """How far the changelog says it is."""
+        found = {}
+        for p, messages in read(self.bootstrap, self._own[1], self.at[self._own[1]]):
+            for message in messages:
+                if message.key() == CHECKPOINT:
+                    found.update({(t, p): o for t, o in msgspec.msgpack.decode(message.value())["offsets"].items()})
+        return found
+
+    def round(self, admin: AdminClient, witness: Witness | None, closed_in_order: bool, forgotten: bool = False) -> Finding:
+        """Everything since the last round. The workers are not running. `forgotten`: the group's offsets were deleted."""
         finding = Finding()
         logs = [read_inputs(self.bootstrap, t, source, self.at[t]) for source, t in enumerate(self.inputs)]
         told = [self.oracle[p].round([logs[s][p] for s in range(len(logs))]) for p in range(PARTITIONS)]
         output = self._read(self.output)
         self._changes(output, told, finding)
         self._dead_letters(told, finding)
-        self._changelog(logs, output, self.committed(admin), finding)
+        committed = self.committed(admin)
+        self._changelog(logs, output, self.checkpoints() | committed if forgotten else committed, finding)
         if witness is not None:
             seen = witness.end({p: m[-1].offset() + 1 for p, m in output.items() if m})
             for p, messages in output.items():

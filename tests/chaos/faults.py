@@ -12,10 +12,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from tests.chaos import proxy as kinds
 from tests.chaos.brokers import ChaosBroker
@@ -48,6 +49,8 @@ class Arena:
     snapshots: dict[str, Path] = field(default_factory=dict)
     thrown: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    forgotten: bool = False
+    """the group's offsets were deleted: they are there again only where there was something new to commit"""
 
     def tend(self) -> None:
         """Starts what has died, with what is planned."""
@@ -101,14 +104,17 @@ def _kill_all(arena: Arena) -> None:
     arena.tend()
 
 
-@fault("crash_point", 1, 14)
-def _crash(arena: Arena) -> None:
+def _crash(point: str, arena: Arena) -> None:
     """The victim is killed, comes again, and dies at a named point."""
-    point, slot = arena.chance.choice(POINTS), arena.victim()
+    slot = arena.victim()
     if point.startswith("restore") or (point == "scan" and arena.chance.random() < 0.5):
         arena.workers.kill(slot)
         arena.workers.wipe(slot)
     arena.restart(slot, f"arm({point!r}, {_count(arena, point)})", armed=point)
+
+
+for _point in POINTS:
+    FAULTS[f"crash:{_point}"] = (1, 1.0, partial(_crash, _point))
 
 
 def _count(arena: Arena, point: str) -> int:
@@ -360,6 +366,7 @@ def _offsets_deleted(arena: Arena) -> None:
     while time.monotonic() < until:
         try:
             arena.admin.delete_consumer_groups([arena.workers.app])[arena.workers.app].result(5)
+            arena.forgotten = True
             break
         except KafkaException:  # not empty yet
             time.sleep(0.2)
@@ -404,6 +411,3 @@ def draw(chance: random.Random, number: int, only: tuple[str, ...] = ()) -> list
     """So many faults by their weights."""
     names = list(only or FAULTS)
     return chance.choices(names, [FAULTS[n][1] for n in names], k=number)
-
-
-__all__ = ["FAULTS", "Arena", "ConsumerGroupTopicPartitions", "TopicPartition", "draw"]

@@ -47,7 +47,15 @@ class Report:
         self.folder = FOLDER / self.name
         self.folder.mkdir(parents=True)
         self.results: list[Result] = []
+        self.acts: list[tuple[str, list[str]]] = []
         self.versions = versions()
+
+    def act(self, name: str, problems: list[str]) -> list[str]:
+        """A last act is over; its problems."""
+        self.acts.append((name, problems))
+        self._write()
+        self._enter({"act": name, "faults": 1, "thrown": {name: 1}, "problems": len(problems)})
+        return problems
 
     @property
     def failed(self) -> list[Result]:
@@ -58,18 +66,22 @@ class Report:
         """A round is over."""
         self.results.append(result)
         self._write()
+        counts = result.finding.counts
+        self._enter({
+            "round": result.plan.number, **{k: counts[k] for k in ("events", "changes", "commits")}, "kills": result.kills,
+            "faults": faults_of(result), "thrown": result.thrown, "crashes": result.crashes, "exits": result.exits,
+            "problems": len(result.finding.problems),
+        })  # fmt: skip
+
+    def _enter(self, row: dict[str, Any]) -> None:
         if self.how.get("mutant"):
             return  # its rounds are meant to fail
         with LEDGER.open("a", encoding="utf-8") as ledger:
-            ledger.write(json.dumps({
-                "run": self.name, "seed": self.seed, "round": result.plan.number, "events": result.finding.counts["events"],
-                "changes": result.finding.counts["changes"], "commits": result.finding.counts["commits"],
-                "kills": result.kills, "faults": faults_of(result), "thrown": result.thrown, "crashes": result.crashes,
-                "exits": result.exits, "problems": len(result.finding.problems), "commit": self.versions["commit"],
-            }) + "\n")  # fmt: skip
+            ledger.write(json.dumps({"run": self.name, "seed": self.seed, "commit": self.versions["commit"], **row}) + "\n")
 
     def _write(self) -> None:
-        whole = {"seed": self.seed, "how": self.how, "versions": self.versions, "verdict": self.verdict, "rounds": [
+        whole: dict[str, Any] = {"seed": self.seed, "how": self.how, "versions": self.versions, "verdict": self.verdict}
+        whole |= {"acts": self.acts, "rounds": [
             {"plan": asdict(r.plan), "counts": dict(r.finding.counts), "problems": r.finding.problems, "seconds": r.seconds,
              "faults": faults_of(r), "kills": r.kills, "thrown": r.thrown, "crashes": r.crashes, "exits": r.exits}
             for r in self.results
@@ -80,8 +92,10 @@ class Report:
     @property
     def verdict(self) -> str:
         """One word and why."""
-        rounds = len(self.results)
-        return f"FAILED in {len(self.failed)} of {rounds} rounds" if self.failed else f"PASSED, {rounds} rounds"
+        failed, rounds = len(self.failed), len(self.results)
+        acts = sum(bool(problems) for _, problems in self.acts)
+        of = f"{failed} of {rounds} rounds and {acts} of {len(self.acts)} last acts"
+        return f"FAILED in {of}" if failed or acts else f"PASSED, {rounds} rounds and {len(self.acts)} last acts"
 
     def _sum(self, counts: Counter[str]) -> str:
         kills, faults = sum(r.kills for r in self.results), sum(map(faults_of, self.results))
@@ -108,6 +122,8 @@ class Report:
             "| round | events | faults | kills | seconds |", "|---|---|---|---|---|",
             *map(_row, self.results), "",
         ]  # fmt: skip
+        for act, problems in self.acts:
+            lines += [f"Last act {act}: {'; '.join(problems) or 'as it should be'}", ""]
         for r in self.failed:
             lines += [f"## Round {r.plan.number}", "", f"faults: {', '.join(r.plan.faults)}; {r.plan.mix}", ""]
             lines += [f"- {problem}" for problem in r.finding.problems]
@@ -130,9 +146,9 @@ def ledger() -> str:
     thrown, crashes = Counter[str](), Counter[str]()
     for row in rows:
         thrown.update(row["thrown"])
-        crashes.update(row["crashes"])
-    total = {k: sum(row[k] for row in rows) for k in ("events", "changes", "commits", "kills", "faults")}
-    failed = [f"{row['run']} round {row['round']}" for row in rows if row["problems"]]
+        crashes.update(row.get("crashes", {}))
+    total = {k: sum(row.get(k, 0) for row in rows) for k in ("events", "changes", "commits", "kills", "faults")}
+    failed = [f"{row['run']} {row.get('act') or 'round ' + str(row['round'])}" for row in rows if row["problems"]]
     return "\n".join([
         f"{len({row['run'] for row in rows})} runs, {len(rows)} rounds: "
         + ", ".join(f"{v:,} {k}" for k, v in total.items()),

@@ -14,11 +14,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.chaos.check import Checker, Finding, Witness, trim
 from tests.chaos.faults import FAULTS, Arena, draw
 from tests.chaos.generate import BETWEEN_ROUNDS_MS, PARTITIONS, T0_MS, Mix, make_round, publish
+from tests.chaos.lasts import ACTS
 from tests.chaos.rawlog import consumer
 from tests.chaos.workers import ROOT, Workers
 
 PATIENCE_S: Final = 6.0
 """without progress to the next fault's share, it is thrown all the same"""
+CHECKPOINTS_EVERY_S: Final = 5.0
+"""when the group's offsets say nothing, the checkpoints are asked"""
 DRAINED_WITHIN_S: Final = 120.0
 """after the last fault everything must be committed; a lost transaction may hold it up for some seconds"""
 
@@ -60,7 +63,8 @@ class Result:
 class World:
     """Topics, contracts, workers and their checker, alone under a prefix."""
 
-    def __init__(self, broker: Any, proxy: Any, folder: Path, name: str, slots: int, mutant: str = "") -> None:
+    def __init__(self, broker: Any, proxy: Any, folder: Path, name: str, slots: int, mutant: str = "",
+                 drained_within_s: float = DRAINED_WITHIN_S) -> None:
         self.folder, self.name, self.broker, self.proxy = folder, name, broker, proxy
         folder.mkdir(parents=True)
         contracts = folder / "contracts"
@@ -76,6 +80,7 @@ class World:
         self.slots = [str(i) for i in range(slots)]
         self.checker = Checker(broker.direct, name, self.inputs, self.output, self.workers.data / name)
         self.start_ms = T0_MS
+        self._drained_within_s = drained_within_s
         self._create()
 
     @property
@@ -98,6 +103,29 @@ class World:
         for future in self.admin.delete_topics(self.topics).values():
             future.result(30)
         shutil.rmtree(self.workers.data, ignore_errors=True)
+
+    # --- a last act
+
+    def last_act(self, name: str, seed: int) -> list[str]:
+        """One of lasts.ACTS; its problems. Nothing goes on after it."""
+        return [f"last act {name}: {problem}" for problem in ACTS[name](self, random.Random(f"{seed}/{self.name}"))]
+
+    def load(self, events: int) -> dict[tuple[str, int], int]:
+        """A small round of honest records; where they end."""
+        made = make_round(1, 999_999, self.start_ms, Mix(events, persons=max(200, events // 20)))
+        publish(self.broker.direct, self.inputs, made)
+        self.start_ms = made.end_ms + BETWEEN_ROUNDS_MS
+        return self._target({(self.inputs[r.source], p) for r in made.topics for p in set(r.partitions)})
+
+    def calm(self) -> list[str]:
+        """Works off what is there without a fault, and checks."""
+        target = self._target({(t, p) for t in self.inputs for p in range(PARTITIONS)})
+        arena = Arena(self.workers, self.broker, self.proxy, self.admin, self.inputs, self.slots, random.Random(0))
+        for slot in self.slots:
+            self.workers.start(slot)
+        problems = self._drain(arena, {(t, p): end for (t, p), end in target.items() if end > self.checker.at[t][p]})
+        self.workers.end_all()
+        return problems + self.checker.round(self.admin, None, closed_in_order=not problems).problems
 
     # --- a round
 
@@ -138,7 +166,7 @@ class World:
             foreign.abort_transaction(10)
             arena.thrown["foreign_transaction"] += 1
         exits, crashes = self.workers.exits - before[0], self.workers.crashes - before[1]
-        result.finding = self.checker.round(self.admin, witness, closed_in_order=in_order)
+        result.finding = self.checker.round(self.admin, witness, in_order, arena.forgotten)
         result.finding.problems[:0] = drained + arena.problems + self._odd(exits)
         trim(self.admin, [*self.inputs, self.output, self.checker._own[2]], self.checker.at)
         mark("checked")
@@ -175,7 +203,7 @@ class World:
         first = time.monotonic()
         for i, name in enumerate(plan.faults):
             until = time.monotonic() + PATIENCE_S
-            share = i / len(plan.faults)
+            share = (i + 0.5) / len(plan.faults)
             while (done := self._done(target)) < share and time.monotonic() < until:
                 arena.sleep(0.1)
             if done >= 1 and time.monotonic() - first > 1:
@@ -198,13 +226,22 @@ class World:
         return 1 - missing / max(1, whole)
 
     def _drain(self, arena: Arena, target: dict[tuple[str, int], int]) -> list[str]:
-        until = time.monotonic() + DRAINED_WITHIN_S
+        until = time.monotonic() + self._drained_within_s
+        look = time.monotonic() + CHECKPOINTS_EVERY_S
         while (done := self._done(target)) < 1:
             if time.monotonic() > until:
                 words = "\n".join(f"worker {s}:\n{self.workers.last_words(s)}" for s in self.slots)
-                return [f"stuck: {done:.1%} committed {DRAINED_WITHIN_S:.0f} s after the last fault\n{words}"]
+                return [f"stuck: {done:.1%} committed {self._drained_within_s:.0f} s after the last fault\n{words}"]
             arena.sleep(0.1)
+            if arena.forgotten and time.monotonic() > look:
+                if self._reached(target):
+                    return []
+                look = time.monotonic() + CHECKPOINTS_EVERY_S
         return []
+
+    def _reached(self, target: dict[tuple[str, int], int]) -> bool:
+        checkpoints = self.checker.checkpoints()
+        return all(checkpoints.get(where, self.checker.at[where[0]][where[1]]) >= end for where, end in target.items())
 
     def _odd(self, exits: Any) -> list[str]:
         """Ends of workers that nobody meant."""
