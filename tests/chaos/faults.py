@@ -63,6 +63,13 @@ class Arena:
             self.tend()
             time.sleep(min(0.1, left))
 
+    def await_words(self, slot: str, words: str, after: Callable[[], None], within_s: float = 15) -> None:
+        """Until the slot's log says so once more than before `after`, or has had its time."""
+        before, until = self.workers.said(slot, words), time.monotonic() + within_s
+        after()
+        while self.workers.said(slot, words) == before and time.monotonic() < until:
+            self.sleep(0.1)
+
     def victim(self) -> str:
         """A slot, by chance."""
         return self.chance.choice(self.slots)
@@ -335,8 +342,8 @@ def _disk_full(arena: Arena) -> None:
         arena.tend()
         return
     try:
-        arena.tend()
-        arena.sleep(arena.chance.uniform(1.0, 3.0))
+        arena.await_words(slot, "partition_ready", arena.tend)
+        arena.sleep(arena.chance.uniform(0.0, 1.0))
         filler = folder / "filler"
         try:
             with filler.open("wb") as file:
@@ -379,8 +386,8 @@ def _offsets_deleted(arena: Arena) -> None:
 def _same_slot(arena: Arena) -> None:
     """A second worker over the same folder has to refuse."""
     slot = arena.victim()
-    arena.tend()
-    arena.workers.wait_log(slot, "worker_starts", 10)
+    arena.workers.kill(slot)
+    arena.await_words(slot, "worker_starts", arena.tend)
     second = arena.workers.start(slot, name=f"second-{slot}").process
     try:
         code = second.wait(REFUSES_WITHIN_S)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import NewPartitions, NewTopic
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, ResourceType
 from tests.chaos.generate import PARTITIONS
 
 if TYPE_CHECKING:
@@ -81,8 +81,13 @@ def changelog_recreated(world: World, _chance: random.Random) -> list[str]:
 
 
 def changelog_trimmed(world: World, _chance: random.Random) -> list[str]:
-    """14: the changelog's beginning was deleted, and the disks are gone too: states are lost."""
+    """14: somebody set the changelog to be deleted from, its beginning went, and so did the disks: states are lost."""
     topic = f"segue-{world.name}-state"
+    policy = ConfigEntry("cleanup.policy", "compact,delete", incremental_operation=AlterConfigOpType.SET)
+    for done in world.admin.incremental_alter_configs([
+        ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[policy])
+    ]).values():
+        done.result(30)
     half = [TopicPartition(topic, p, o // 2) for p, o in world.checker.at[topic].items() if o > 1]
     for done in world.admin.delete_records(half).values():
         done.result(30)

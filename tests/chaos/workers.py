@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,11 +183,7 @@ class Workers:
         """Its folder of state, gone."""
         shutil.rmtree(self.slot_folder(slot), ignore_errors=True)
 
-    def wait_log(self, slot: str, words: str, within_s: float) -> bool:
-        """Until its log has the words."""
-        until = time.monotonic() + within_s
-        while time.monotonic() < until:
-            if words in self.log(slot).read_text(errors="replace"):
-                return True
-            time.sleep(0.05)
-        return False
+    def said(self, slot: str, words: str) -> int:
+        """How often its log has the words."""
+        log = self.log(slot)
+        return log.read_text(errors="replace").count(words) if log.exists() else 0
