@@ -100,6 +100,7 @@ class World:
     def drop(self) -> None:
         """Its topics and folders, gone."""
         self.workers.kill_all()
+        self.checker.close()
         for future in self.admin.delete_topics(self.topics).values():
             future.result(30)
         shutil.rmtree(self.workers.data, ignore_errors=True)
@@ -125,7 +126,7 @@ class World:
             self.workers.start(slot)
         problems = self._drain(arena, {(t, p): end for (t, p), end in target.items() if end > self.checker.at[t][p]})
         self.workers.end_all()
-        return problems + self.checker.round(self.admin, None, closed_in_order=not problems).problems
+        return problems + self.checker.round(None, closed_in_order=not problems).problems
 
     # --- a round
 
@@ -166,7 +167,7 @@ class World:
             foreign.abort_transaction(10)
             arena.thrown["foreign_transaction"] += 1
         exits, crashes = self.workers.exits - before[0], self.workers.crashes - before[1]
-        result.finding = self.checker.round(self.admin, witness, in_order, arena.forgotten)
+        result.finding = self.checker.round(witness, in_order, arena.forgotten)
         result.finding.problems[:0] = drained + arena.problems + self._odd(exits)
         trim(self.admin, [*self.inputs, self.output, self.checker._own[2]], self.checker.at)
         mark("checked")
@@ -217,7 +218,7 @@ class World:
     def _done(self, target: dict[tuple[str, int], int]) -> float:
         """The share of the round that is committed."""
         try:
-            committed = self.checker.committed(self.admin)
+            committed = self.checker.committed()
         except (KafkaException, TimeoutError):  # at a commit, or its coordinator is away
             return 0.0
         begin = {(t, p): self.checker.at[t][p] for t, p in target}
