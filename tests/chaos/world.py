@@ -27,10 +27,10 @@ DRAINED_WITHIN_S: Final = 120.0
 """after the last fault everything must be committed; a lost transaction may hold it up for some seconds"""
 
 FORESEEN: Final = frozenset({
-    "killed", "crashed", "ended", "ended while it started", "code 75", "code 75 after SIGTERM", "code 4",
-    "code 4 after SIGTERM", "code 3: another has its slot",
+    "killed", "crashed", "ended", "ended while it started", "code 75", "code 75 after SIGTERM", "code 3",
+    "code 3 after SIGTERM", "code 4: another has its slot",
 })  # fmt: skip
-"""ends of workers: 75 asks to be started again, 4 is a Kafka that cannot be reached at the start"""
+"""ends of workers: 75 asks to be started again, 3 is a Kafka that cannot be reached at the start"""
 
 
 @dataclass(frozen=True, slots=True)
