@@ -115,6 +115,8 @@ class Checker:
     sums: list[Counter[str]] = field(default_factory=lambda: [Counter() for _ in range(PARTITIONS)])
     """what the last checkpoint's balance has to say: since the first record, as the topics have it"""
 
+    forgotten: bool = False
+    """the group's offsets were deleted: those of a partition are there again when it has something new to commit"""
     _group: Any = None
 
     def __post_init__(self) -> None:
@@ -162,7 +164,10 @@ class Checker:
         self._changes(output, told, finding)
         self._dead_letters(told, finding)
         committed = self.committed()
-        self._changelog(logs, output, self._known() | self.checkpoints() | committed if forgotten else committed, finding)
+        self.forgotten = self.forgotten or forgotten
+        if self.forgotten:
+            committed = self._known() | self.checkpoints() | committed
+        self._changelog(logs, output, committed, finding)
         if witness is not None:
             seen = witness.end({p: m[-1].offset() + 1 for p, m in output.items() if m})
             for p, messages in output.items():
