@@ -30,7 +30,7 @@ from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic, dead_letters_topic, input_topics, state_topic
 from segue_agents.transport.clients import changelog_config, common_config, producer_config, source_config
 from segue_agents.worker.changelog import Changelog
-from segue_agents.worker.checkpoint import KEY, Checkpoint, decode_checkpoint
+from segue_agents.worker.checkpoint import KEY, Checkpoint
 from segue_agents.worker.committer import TransactionLost, Transactions
 from segue_agents.worker.dead_letters import PREFIX, REASON
 
@@ -184,9 +184,9 @@ def newest_checkpoint(changelog: Changelog, partition: int) -> Checkpoint | None
     while True:
         start, found = max(low, high - reach), None
         for piece in changelog.read(partition, start, high):
-            found = next((value for key, value in reversed(piece.records) if key == KEY and value is not None), found)
+            found = piece.mark or found
         if found is not None or start <= low:
-            return None if found is None else decode_checkpoint(found)
+            return None if found is None else found.checkpoint
         reach *= 10
 
 
