@@ -7,23 +7,23 @@ from typing import Final
 
 POINTS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
     # point: (passed about so often in a run, kinds)
-    "poll": (90, ("crash", "pause")),
+    "poll": (40, ("crash", "pause")),
     "committed": (6, ("crash", "pause")),
-    "restore": (20, ("crash", "pause")),
+    "restore": (4, ("crash", "pause")),
     "open": (4, ("crash", "lost")),
     "opened": (4, ("crash",)),
-    "produce": (150, ("crash", "pause", "full", "fatal")),
-    "send_offsets": (16, ("crash", "pause", "timed_out", "refused")),
-    "offsets_sent": (16, ("crash", "pause")),
-    "end_txn": (16, ("crash", "pause", "lost", "reply_lost", "delayed", "delayed", "resent", "resent", "unknown",
+    "produce": (60, ("crash", "pause", "full", "fatal")),
+    "send_offsets": (11, ("crash", "pause", "timed_out", "refused")),
+    "offsets_sent": (11, ("crash", "pause")),
+    "end_txn": (11, ("crash", "pause", "lost", "reply_lost", "delayed", "delayed", "resent", "resent", "unknown",
                      "unknown_done")),
-    "ended": (16, ("crash",)),
+    "ended": (10, ("crash",)),
     "abort": (2, ("lost", "delayed", "crash")),
-    "store_open": (5, ("crash", "broken")),
-    "store_get": (30, ("broken",)),
-    "store_scan": (6, ("broken",)),
-    "store_write": (30, ("crash", "broken", "full")),
-    "store_written": (30, ("crash",)),
+    "store_open": (10, ("crash", "broken")),
+    "store_get": (16, ("broken",)),
+    "store_scan": (10, ("broken",)),
+    "store_write": (12, ("crash", "broken", "full")),
+    "store_written": (12, ("crash",)),
 }
 
 Plan = dict[tuple[str, int], str]

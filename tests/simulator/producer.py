@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -76,7 +77,7 @@ class Producer:
         if self._state != "open":
             raise self._refusal()
         self._queue.append((self._cluster.log(topic, partition), (key, value, headers)))
-        if self._world.chance.random() < 0.2:
+        if self._world.chance.random() < 0.4:
             self._send()
 
     def send_offsets_to_transaction(self, offsets: list[TopicPartition], metadata: Any, timeout: float) -> None:
@@ -98,7 +99,7 @@ class Producer:
         if self._state != "ending":
             self._must_be("open")
             self._send()
-        if self._state != "open" and self._state != "ending":
+        if self._state not in {"open", "ending"}:
             raise self._refusal()
         kind = self._world.at("end_txn", self._process)
         if self._state == "open" and not self._added and self._transaction.state != "ongoing":
@@ -211,10 +212,8 @@ class Producer:
     def flush(self, timeout: float | None = None) -> int:
         self._world.alive(self._process)
         if self._state == "open":
-            try:
+            with suppress(KafkaException):  # told by the next call
                 self._send()
-            except KafkaException:
-                pass  # told by the next call
         return 0
 
     def purge(self, **_: Any) -> None:
