@@ -67,6 +67,10 @@ class Settings:
         None, "the wall's time, ms since the epoch, at which a faster clock is equal to it; default: the start"
     )
     max_persons: int = _setting(200_000, "states a partition keeps in memory; the others are on disk", least=1)
+    max_state_bytes: int = _setting(
+        64 << 20, "of states a partition keeps in memory, as they are stored; as Python objects they take about 5 times "
+        "as much", least=1,
+    )
     batch_rows: int = _setting(3_000, "of one source in a batch: about 10 ms, for which the web pages stand still",
                                least=1)
     web_host: str = _setting("127.0.0.1", "where /metrics is served")

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Protocol
 
+import msgspec
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -27,6 +28,7 @@ from segue_agents.topics import clock_topic
 from segue_agents.transport.assignment import Assignment, Ready, Refused, starting_offsets
 from segue_agents.transport.clients import source_config
 from segue_agents.transport.lane import Lane, Signal
+from segue_agents.transport.open_transactions import OpenTransactions
 from segue_agents.transport.split import Run, runs
 from segue_agents.worker.clock import Clock, Ticker
 from segue_agents.worker.committer import Committer
@@ -78,6 +80,7 @@ class Session:
         self._consumer: Any = None
         self._over = False
         self._staying = False
+        self._open_transactions = OpenTransactions(metrics, 2 * settings.transaction_timeout_ms / 1000)
         self._polled_at = self._lag_at = 0.0
 
     @property
@@ -108,7 +111,9 @@ class Session:
         """
         self._over = False
         self._committer.open()
-        self._consumer = self._outside.consumer(source_config(self._settings, self._slot.name))
+        self._consumer = self._outside.consumer(
+            {**source_config(self._settings, self._slot.name), "stats_cb": self._on_statistics}
+        )
         self._polled_at = self._outside.monotonic()
         self._warm()
         self._consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke,
@@ -228,6 +233,9 @@ class Session:
 
     # --- partitions come and go: called back inside poll() and close(), on this thread
 
+    def _on_statistics(self, text: str) -> None:
+        self._open_transactions.look(msgspec.json.decode(text), self._outside.monotonic())
+
     def _on_assign(self, consumer: Any, assigned: list[Any]) -> None:
         offsets = starting_offsets(consumer, assigned, self._settings, ANSWER_WITHIN_S)
         if self._incremental:
@@ -267,6 +275,7 @@ class Session:
         for index in going:
             self._lanes.pop(index, None)
         self._assigned = {(t, i) for t, i in self._assigned if i not in going}
+        self._open_transactions.forget(going)
         self._tell_assigned()
         return self._bridge.run(self._worker.release(going, group, keep)) or {}
 

@@ -184,7 +184,7 @@ class Worker:
             owned.changelog_offset += len(encoded) + 1 + self._committer.markers
             at = msgspec.structs.replace(checkpoint, changelog_offset=owned.changelog_offset)
             owned.store.write(encoded, at)
-            owned.committed(self._settings.max_persons)
+            owned.committed(self._settings.max_persons, self._settings.max_state_bytes)
 
     # --- partitions come and go
 
@@ -275,6 +275,7 @@ class Worker:
         metrics.set("engine_time_seconds", owned.state.engine_time_ms / 1000, index)
         metrics.set("state_persons", owned.persons, index)
         metrics.set("state_memory_persons", len(owned.state.states), index)
+        metrics.set("state_memory_bytes", owned.state.bytes_in_memory, index)
         metrics.set("state_bytes", owned.store.size_bytes(), index)
         metrics.set("timers_pending", owned.state.timers_pending, index)
 

@@ -83,9 +83,9 @@ class Owned:
             consumed=self.consumed, changes=self.changes, states=len(self.touched),
         )
 
-    def committed(self, max_persons: int) -> None:
+    def committed(self, max_persons: int, max_bytes: int) -> None:
         """After a commit: nothing is pending."""
-        self.state.evict(max_persons, self.touched)
+        self.state.evict(max_persons, max_bytes, self.touched)
         self.previous = dict(self.offsets)
         self.persons += self.new_persons
         self.touched = set()
