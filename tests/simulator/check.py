@@ -114,7 +114,7 @@ def check(world: Any) -> None:
         )
         assert letters == want.rejected, f"partition {index}: dead letters {letters} instead of {want.rejected}"
         _check_state(world, index, {t: o for (t, i), o in group.offsets.items() if i == index}, want)
-    twice = sum(fault.startswith("store_") and fault.endswith("broken") for fault in world.met) > 1
+    twice = sum(fault.startswith("store_") and fault.endswith(("broken", "full")) for fault in world.met) > 1
     for process in world.dead:
         _check_failure(process.failure, twice)
 
@@ -160,7 +160,7 @@ def _differing(a: dict[bytes, bytes], b: dict[bytes, bytes]) -> list[bytes]:
     return sorted(k for k in {*a, *b} if a.get(k) != b.get(k))
 
 
-def _check_failure(failure: BaseException | None, store_broke_twice: bool) -> None:
+def _check_failure(failure: BaseException | None, store_failed_twice: bool) -> None:
     """A worker may give up and be started again; it may not refuse or break, unless a new store broke as well."""
     allowed = failure is None or type(failure).__name__ in {"GaveUp", "Unreachable"}
-    assert allowed or (store_broke_twice and "cannot be used" in str(failure)), f"a worker failed: {failure!r}"
+    assert allowed or (store_failed_twice and "cannot be used" in str(failure)), f"a worker failed: {failure!r}"

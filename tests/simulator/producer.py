@@ -117,7 +117,7 @@ class Producer:
         def end() -> int | None:
             return cluster.end(transaction, epoch, commit=True)
 
-        delay_s = self._world.chance.random() * 4
+        delay_s = self._world.chance.random() * 3
         if kind in ("lost", "reply_lost", "delayed"):
             if kind == "reply_lost":
                 end()
@@ -126,7 +126,7 @@ class Producer:
             self._world.wait(self._process, timeout, lambda: False)
             raise failure(KafkaError._TIMED_OUT, retriable=True)
         if kind == "resent":  # a connection broke: librdkafka asks again by itself, the first request is still on its way
-            cluster.later(self._resend_s + delay_s / 4, end)
+            cluster.later(self._resend_s + delay_s, end)
             self._world.wait(self._process, self._resend_s, lambda: False)
             self._sent["EndTxn"] += 1
         if kind in ("unknown", "unknown_done"):

@@ -26,16 +26,16 @@ START_MS: Final = 1_790_000_000_000
 
 _SITE: Final = """\
 segment: behavior_keen
-when: count(product_viewed) >= 3 in the last 10 seconds
+when: count(product_viewed) >= 2 in the last 6 seconds
 ---
 segment: behavior_abandoned
-enter: product_added then no order_completed within 15 seconds
-exit: order_completed, or 1 minute after entering
+enter: product_added then no order_completed within 8 seconds
+exit: order_completed, or 20 seconds after entering
 """
 _EMAIL: Final = """\
 ---
 segment: behavior_reader
-when: did email_opened in the last 20 seconds and count(product_viewed) >= 1 in the last 20 seconds
+when: did email_opened in the last 8 seconds and count(product_viewed) >= 1 in the last 8 seconds
 """
 EVENTS: Final = {
     "site": ("Product Viewed", "Product Viewed", "Product Added", "Order Completed", "page"),
@@ -69,7 +69,7 @@ def scene(sources: tuple[str, ...], clock: Literal["ticks", "none"]) -> Scene:
     plan = compile_plan(parse_rules([("rules.yaml", rules)], catalog), catalog)
     settings = Settings(
         app_id=APP, output_topic=OUTPUT, clock=clock, clock_delay_ms=CLOCK_DELAY_MS, data_dir=FOLDER,
-        commit_interval_ms=2_000, idle_commit_interval_ms=700, transaction_timeout_ms=3_000, session_timeout_ms=2_000,
+        commit_interval_ms=2_000, idle_commit_interval_ms=700, transaction_timeout_ms=12_000, session_timeout_ms=3_000,
         batch_rows=8, max_persons=3,
     )
     decoders = {source.topic: Decoder(i, plan) for i, source in enumerate(catalog.sources)}
