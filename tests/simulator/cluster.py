@@ -100,7 +100,9 @@ class Group:
             start += share
 
     def refusal(self, metadata: Any) -> int | None:
-        """Why offsets of a transaction are not taken; None: they are."""
+        """Why offsets of a transaction are not taken; None: they are. Who names no generation is not asked."""
+        if metadata.generation < 0:
+            return None
         member = self.members.get(metadata.instance)
         if member is None:
             return int(KafkaError.UNKNOWN_MEMBER_ID)
@@ -228,7 +230,8 @@ class Cluster:
             self._end(transaction, commit)
             return None
         if transaction.state == "ending":
-            return int(KafkaError.CONCURRENT_TRANSACTIONS) if transaction.commits == commit else int(KafkaError.INVALID_TXN_STATE)
+            same = transaction.commits == commit
+            return int(KafkaError.CONCURRENT_TRANSACTIONS if same else KafkaError.INVALID_TXN_STATE)
         same = transaction.state == ("committed" if commit else "aborted")
         return None if same else int(KafkaError.INVALID_TXN_STATE)
 
@@ -238,10 +241,10 @@ class Cluster:
         work: list[Callable[[], None]] = [self._marking(transaction, log) for log in transaction.logs]
         work.append(lambda: self._settle_offsets(transaction))
         transaction.markers_left = len(work)
-        slow = self.chance.random() < 0.2
+        slow = self.chance.random() < 0.25
         for write in work:
             if slow:
-                self.later(self.chance.random() * 0.3, write)
+                self.later(self.chance.random() * 2, write)
             else:
                 write()
 

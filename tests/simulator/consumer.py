@@ -93,7 +93,7 @@ class Consumer:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "pending offsets", retriable=True))
         return [TopicPartition(t, p, group.offsets.get((t, p), -1001)) for t, p in keys]
 
-    def commit(self, offsets: list[TopicPartition], asynchronous: bool = True) -> None:
+    def commit(self, offsets: list[TopicPartition], **_: Any) -> None:
         group = self._cluster.group(self._group_id)
         group.offsets.update({(p.topic, p.partition): p.offset for p in offsets})
 
@@ -171,12 +171,12 @@ class Consumer:
                 topic=key[0], partition=key[1], offset=after, error=KafkaError(KafkaError._PARTITION_EOF, "end")
             ))
 
-    def get_watermark_offsets(self, partition: TopicPartition, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
+    def get_watermark_offsets(self, partition: TopicPartition, **_: Any) -> tuple[int, int]:
         """With read_committed the end is that of the last finished transaction."""
         log = self._cluster.log(partition.topic, partition.partition)
         return log.low, log.stable() if self._read_committed else log.high
 
-    def list_topics(self, topic: str | None = None, timeout: float = -1) -> None:
+    def list_topics(self, **_: Any) -> None:
         self._world.alive(self.process)
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from tests.simulator.seams import LATE_ENDS
+
 POINTS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
     # point: (passed about so often in a run, kinds)
     "poll": (40, ("crash", "pause")),
@@ -15,8 +17,7 @@ POINTS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
     "produce": (60, ("crash", "pause", "full", "fatal")),
     "send_offsets": (11, ("crash", "pause", "timed_out", "refused")),
     "offsets_sent": (11, ("crash", "pause")),
-    "end_txn": (11, ("crash", "pause", "lost", "reply_lost", "delayed", "delayed", "resent", "resent", "unknown",
-                     "unknown_done")),
+    "end_txn": (11, ("crash", "pause", "lost", "reply_lost", *LATE_ENDS, "unknown", "unknown_done")),
     "ended": (10, ("crash",)),
     "abort": (2, ("lost", "delayed", "crash")),
     "store_open": (10, ("crash", "broken")),
@@ -31,10 +32,10 @@ Plan = dict[tuple[str, int], str]
 
 
 def plan_faults(chance: Random, most: int) -> Plan:
-    """Up to so many, anywhere."""
+    """Up to so many, anywhere; at least one."""
     names = list(POINTS)
     plan: Plan = {}
-    for _ in range(chance.randrange(most + 1)):
+    for _ in range(1 + chance.randrange(most)):
         # the end of a transaction is where it is decided: it gets the most
         point = "end_txn" if chance.random() < 0.3 else chance.choice(names)
         often, kinds = POINTS[point]

@@ -209,7 +209,7 @@ class Producer:
             self._stats(msgspec.json.encode({"brokers": {"simulated": {"req": self._sent}}}).decode())
         return 0
 
-    def flush(self, timeout: float | None = None) -> int:
+    def flush(self, *_: Any) -> int:
         self._world.alive(self._process)
         if self._state == "open":
             with suppress(KafkaException):  # told by the next call

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from segue_agents.outside import Outside
 from segue_agents.transport.assignment import Assignment
 from segue_agents.worker import changelog, committer, recovery
-from segue_agents.worker.committer import make_committer
+from segue_agents.worker.committer import Transactions, make_committer
+
+LATE_ENDS: Final = ("delayed", "delayed", "resent", "resent") if hasattr(Transactions, "_doubt") else ()
+"""a committer that keeps its producer after a repeated EndTxn does not survive these"""
 
 
 def outside_of(world: Any, process: Any, **simulated: Any) -> Outside:
@@ -44,13 +47,20 @@ class _Time:
 @contextmanager
 def patched(world: Any) -> Iterator[None]:
     """For the time of a run."""
-    running = world.running
+    def consumer(config: dict[str, Any]) -> Any:
+        return world.running[-1]._outside.consumer(config)
+
+    def producer(config: dict[str, Any]) -> Any:
+        return world.running[-1]._outside.producer(config)
+
+    def open_store(folder: Path) -> Any:
+        return world.running[-1]._outside.open_store(folder)
+
+    clock = _Time(world)
     wanted: list[tuple[Any, str, Any]] = [
-        (changelog, "Consumer", lambda config: running[-1]._outside.consumer(config)),
-        (changelog, "time", _Time(world)), (committer, "time", _Time(world)), (recovery, "time", _Time(world)),
-        (committer, "Producer", lambda config: running[-1]._outside.producer(config)),
-        (recovery, "Store", lambda folder: running[-1]._outside.open_store(folder)),
-        (recovery, "wipe", lambda folder: world.disk.wipe(Path(folder))),
+        (changelog, "Consumer", consumer), (committer, "Producer", producer), (recovery, "Store", open_store),
+        (recovery, "wipe", world.disk.wipe), (changelog, "time", clock), (committer, "time", clock),
+        (recovery, "time", clock),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in wanted if hasattr(module, name)]
     for module, name, value in wanted:

@@ -19,6 +19,8 @@ class Table:
         self.rows: dict[bytes, bytes] = {}
         self.writes: list[tuple[dict[bytes, bytes], set[bytes]]] = []
         self.open = False
+        self.damaged = False
+        """half of it cannot be read; stays so until it is wiped"""
 
     def write(self, puts: dict[bytes, bytes], deletes: set[bytes]) -> None:
         """One batch."""
@@ -100,11 +102,14 @@ class _Database:
 
     def get(self, keys: list[bytes]) -> list[bytes | None]:
         if self._world.at("store_get", self._process) == "broken":
+            self.table.damaged = True
             raise ValueError("Corruption: block checksum mismatch")
         return [self.table.rows.get(key) for key in keys]
 
     def iter(self) -> _Rows:
-        return _Rows(sorted(self.table.rows.items()), self._world.at("store_scan", self._process) == "broken")
+        if self._world.at("store_scan", self._process) == "broken":
+            self.table.damaged = True
+        return _Rows(sorted(self.table.rows.items()), self.table.damaged)
 
 
 class SimulatedStore(Store):

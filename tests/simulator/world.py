@@ -231,11 +231,15 @@ class World:
 
     def done(self) -> bool:
         """All inputs are committed, and nothing is in hand."""
-        if len(self.processes) < len(SLOTS) or any(o.batches for p in self.processes.values() for o in p.worker.owned.values()):
-            return False
-        if sum(len(p.worker.owned) for p in self.processes.values()) != PARTITIONS:
+        owned = [o for p in self.processes.values() for o in p.worker.owned.values()]
+        if len(self.processes) < len(SLOTS) or len(owned) != PARTITIONS or any(o.batches for o in owned):
             return False
         return not self.unread() and self.cluster.at_rest()
+
+    def commits(self) -> int:
+        """Of all processes so far."""
+        everybody = [*self.dead, *self.processes.values()]
+        return sum(int(p.metrics.totals.get("commits_total", 0)) for p in everybody)
 
     def unread(self) -> list[tuple[str, int]]:
         """Inputs that are not committed to their end."""
