@@ -80,7 +80,7 @@ def create_app(settings: Settings) -> SegueApp:
     ticker = Ticker(settings, clock, outside, lambda: session.owned) if settings.clock == "ticks" else None
     assignment = Assignment(settings, engine, plan.catalog,
                             lambda index, share: metrics.set("restore_progress_ratio", share, str(index)), outside)
-    source = SignalSource(app, batches, settings, worker)
+    source = SignalSource(app, batches, settings, worker, outside)
     session = source.session = Session(
         settings, slot, worker, committer, _decoders(settings, engine), assignment, clock, metrics, outside, source, ticker
     )

@@ -93,11 +93,6 @@ class Session:
         """Nothing more is to be had from it; the next one may begin."""
         return self._over or self._worker.failed is not None
 
-    @property
-    def polled_at(self) -> float:
-        """When the consumer was polled last, by the monotonic clock."""
-        return self._polled_at
-
     def end(self) -> None:
         """Everything uncommitted was dropped: this session is over. From any thread."""
         self._over = True
@@ -136,12 +131,14 @@ class Session:
 
     def close(self) -> None:
         """Gives back what is still assigned: what was stepped over is committed, the stores are closed."""
+        self._worker.watchdog.rests()
         if self._consumer is not None:
             self._consumer.close()  # calls _on_revoke
             self._consumer = None
         self._let_go(None, keep=False)
 
     def _poll(self, timeout_s: float) -> Any:
+        self._worker.watchdog.polled(self._outside.monotonic())
         message = self._consumer.poll(timeout_s)
         self._polled_at = self._outside.monotonic()
         return message

@@ -7,8 +7,9 @@ which lets the thread wait when the agent is busy.
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -16,14 +17,20 @@ import faust
 import mode
 import structlog
 
-from segue.errors import SegueError
+from segue.errors import SegueError, Unreachable
+from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.transport.lane import Signal
 from segue_agents.transport.session import Session
-from segue_agents.worker.committer import TransactionLost
+from segue_agents.worker.backoff import Backoff
+from segue_agents.worker.committer import RESTART_EXIT_CODE, TransactionLost
 from segue_agents.worker.loop import Worker
+from segue_agents.worker.watchdog import Verdict
 
 SESSION_PAUSE_S: Final = 0.5
+"""at most, before the second session; sessions that do not come to a commit double it"""
+SESSION_PAUSE_MOST_S: Final = 30.0
+WATCHED_EVERY_S: Final = 1.0
 MEANWHILE_EVERY_S: Final = 1.0
 MEANWHILE_AFTER_S: Final = 3.0
 """a batch is taken within milliseconds; one that is not for so long means that the worker waits for something"""
@@ -36,10 +43,15 @@ class SignalSource(mode.Service):
     session: Session
     """set before it starts: a session needs the source as its bridge"""
 
-    def __init__(self, app: faust.App, channel: Any, settings: Settings, worker: Worker, **kwargs: Any) -> None:
+    def __init__(
+        self, app: faust.App, channel: Any, settings: Settings, worker: Worker, outside: Outside, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._app, self._channel, self._settings, self._worker = app, channel, settings, worker
+        self._outside = outside
         self._stopping = threading.Event()
+        self._backoff = Backoff(SESSION_PAUSE_S, SESSION_PAUSE_MOST_S, random.random)
+        self._was_there = False
         self._thread = threading.Thread(target=self._run, name="segue-source", daemon=True)
         self._events: asyncio.AbstractEventLoop
 
@@ -53,6 +65,7 @@ class SignalSource(mode.Service):
             raise AssertionError(f"{self._channel.subscriber_count} streams read the channel of batches, not one")
         self._app.flow_control.resume()  # once, before the first put: it clears every queue
         self._thread.start()
+        self._outside.background(self._watch)
 
     @mode.Service.task
     async def _commit_when_due(self) -> None:
@@ -72,9 +85,11 @@ class SignalSource(mode.Service):
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
+                commits = self._worker.commits
                 self._one_session()
-                if not self._stopping.is_set():
-                    self._stopping.wait(SESSION_PAUSE_S)
+                if self._worker.commits > commits:
+                    self._backoff.reset()
+                self._stopping.wait(self._backoff.next_s())
         except BaseException as error:  # noqa: BLE001 (it must reach the service, or the process would only look alive)
             self._worker.failed = self._worker.failed or error
             if not self._stopping.is_set():
@@ -85,25 +100,43 @@ class SignalSource(mode.Service):
     def _one_session(self) -> None:
         try:
             self.session.open()
+            self._was_there = True
             while not self._stopping.is_set() and not self.session.over:
                 self.session.turn()
         except TransactionLost as lost:
             _log.warning("producer_not_opened", error=str(lost))
+        except Unreachable as error:
+            if not self._was_there:
+                raise  # wrong from the beginning: whoever starts it wants to know
+            _log.warning("kafka_unreachable", error=str(error))
         finally:
             self.session.close()
+
+    def _watch(self) -> None:
+        """On a thread of its own: what it watches may hold all others."""
+        watchdog = self._worker.watchdog
+        while not self._stopping.wait(WATCHED_EVERY_S):
+            verdict = watchdog.verdict(self._outside.monotonic())
+            if verdict is Verdict.WELL:
+                continue
+            _log.error("watchdog", verdict=verdict.name.lower(), why=verdict.value)
+            if verdict is Verdict.EXIT:
+                os._exit(RESTART_EXIT_CODE)  # nothing in order is to be had of a process that hangs
+            self.session.end()
+            asyncio.run_coroutine_threadsafe(self._worker.start_over("watchdog", verdict.value), self._events)
 
     # --- the bridge
 
     def put(self, signal: Signal, meanwhile: Callable[[], None]) -> None:
         """Waits for room; given up when the agent has failed, since nobody would take it."""
         future = asyncio.run_coroutine_threadsafe(self._channel.put(signal), self._events)
-        since = time.monotonic()
+        since = self._outside.monotonic()
         while self._worker.failed is None:
             try:
                 future.result(MEANWHILE_EVERY_S)
                 return
             except TimeoutError:
-                if time.monotonic() - since > MEANWHILE_AFTER_S:
+                if self._outside.monotonic() - since > MEANWHILE_AFTER_S:
                     meanwhile()
         future.cancel()
 

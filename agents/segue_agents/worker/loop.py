@@ -34,6 +34,7 @@ from segue_agents.worker.memory import Garbage
 from segue_agents.worker.owned import Owned
 from segue_agents.worker.recovery import Recovered
 from segue_agents.worker.store import StoreBroken
+from segue_agents.worker.watchdog import Watchdog
 
 REBUILDS: Final = 5
 """so many in REBUILDS_WITHIN_S and the process gives up: two workers fight over one slot, or Kafka is ill"""
@@ -61,6 +62,10 @@ class Worker:
         self.owned: dict[int, Owned] = {}
         self.group: Any = None
         """the consumer's group metadata: set by the session after each poll, so that no older one goes into a commit"""
+        self.commits = 0
+        """so far"""
+        self.watchdog = Watchdog(settings.commit_interval_ms, settings.transaction_timeout_ms,
+                                 settings.max_poll_interval_ms)
         self._settings = settings
         self._plan = plan
         self._topics = tuple(s.topic for s in plan.catalog.sources)
@@ -109,6 +114,8 @@ class Worker:
         owned.note(signal.batch, step, self._topics, self._clock_topic)
         self._caught_up, self._stepped_at = signal.caught_up, self._outside.monotonic()
         self._urgent = self._urgent or bool(step.touched or signal.batch.consumed or signal.batch.rejected)
+        if self._urgent:  # what time alone has moved may wait longer
+            self.watchdog.waits(self._stepped_at)
         if step.changes:
             self._arrivals.append(signal.arrived_ms)
         self._count(signal.batch, step)
@@ -155,6 +162,8 @@ class Worker:
         dirty = [o for o in self.owned.values() if o.batches]
         await self._outside.apart(self._finish, dirty)
         self._committed_at, self._urgent = self._outside.monotonic(), False
+        self.commits += 1
+        self.watchdog.committed()
         self._garbage.committed()
         self._metrics.add("commits_total", 1)
         self._metrics.observe("commit_duration_seconds", self._committed_at - started)
@@ -218,15 +227,23 @@ class Worker:
             await self._close(gone)
             return {o.index: o.previous for o in gone}
 
+    async def start_over(self, stage: str, why: str) -> None:
+        """Drops all that is not committed, and begins anew from what is."""
+        async with self._gate:
+            if self.failed is None:
+                await self._drop_all(stage, why)
+
     async def _rebuild(self, lost: TransactionLost | StoreBroken) -> None:
-        """Drops all that is not committed; the source begins anew from what is."""
-        stage = lost.stage if isinstance(lost, TransactionLost) else "store"
-        _log.warning("rebuild", stage=stage, error=str(lost))
+        await self._drop_all(lost.stage if isinstance(lost, TransactionLost) else "store", str(lost))
+
+    async def _drop_all(self, stage: str, why: str) -> None:
+        """Drops all that is not committed; the session begins anew from what is. Raises GaveUp."""
+        _log.warning("rebuild", stage=stage, error=why)
         self._metrics.add("rebuilds_total", 1, stage)
         now = self._outside.monotonic()
         if len(self._rebuilds) == REBUILDS and now - self._rebuilds[0] < REBUILDS_WITHIN_S:
             self.failed = GaveUp(
-                f"{REBUILDS} times in {REBUILDS_WITHIN_S:.0f} s a commit was lost, lastly: {lost}",
+                f"{REBUILDS} times in {REBUILDS_WITHIN_S:.0f} s a commit was lost, lastly: {why}",
                 "Does another worker have this slot? See the broker's log.",
             )
             raise self.failed
@@ -238,6 +255,7 @@ class Worker:
         gone = list(self.owned.values())
         self.owned.clear()
         self._arrivals.clear()
+        self.watchdog.dropped()
         await self._outside.apart(self._committer.drop)
         await self._close(gone)
 
