@@ -13,6 +13,7 @@ from tests.simulator.scene import FOLDER, Scene
 from tests.simulator.seams import committer_of, outside_of
 from tests.simulator.store import SimulatedStore
 
+from segue.errors import Unreachable
 from segue_agents.outside import Outside
 from segue_agents.transport.assignment import Assignment
 from segue_agents.transport.clients import producer_config
@@ -21,6 +22,7 @@ from segue_agents.transport.session import Session
 from segue_agents.worker.clock import Clock, Ticker
 from segue_agents.worker.committer import TransactionLost
 from segue_agents.worker.loop import Worker
+from segue_agents.worker.watchdog import Verdict
 
 QUEUED_BATCHES = 2
 
@@ -169,6 +171,7 @@ class Process:
             self.busy = False
 
     def _one_of(self, chance: float) -> None:
+        self._watch()
         if self.threads and chance < 0.5:
             self.threads.pop(0).join()
         elif self._signals and chance < 0.5:
@@ -181,6 +184,13 @@ class Process:
             self._turn()
 
     def _turn(self) -> None:
+        """A step of the source's thread."""
+        try:
+            self._next_of_session()
+        except (TransactionLost, Unreachable):
+            self._close()
+
+    def _next_of_session(self) -> None:
         if self._stopping:
             self._close()
             self.ended = True
@@ -188,17 +198,25 @@ class Process:
             self.session.turn()
         elif self._open:
             self._close()
-            self._not_before_s = self._world.now_s + 0.5
         elif self._world.now_s >= self._not_before_s:
             self._open = True
-            try:
-                self.session.open()
-            except TransactionLost:
-                self._close()
+            self.session.open()
 
     def _close(self) -> None:
         self.session.close()
         self._open = False
+        self._not_before_s = self._world.now_s + self._world.chance.random()
+
+    def _watch(self) -> None:
+        """A step of the watchdog's thread."""
+        verdict = self.worker.watchdog.verdict(self._world.now_s)
+        if verdict is Verdict.EXIT:
+            self._world.trace("watchdog", self.name, verdict.name)
+            raise Crash
+        if verdict is not Verdict.WELL:
+            self._world.trace("watchdog", self.name, verdict.name)
+            self.session.end()
+            drive(self.worker.start_over("watchdog", verdict.value))
 
     def _fail(self, error: BaseException) -> None:
         """The app stops: the session is closed, which commits nothing any more."""
