@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import traceback
+from contextlib import nullcontext
 
 import structlog
 from tests.simulator.check import check
@@ -27,6 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
     parser.add_argument("--seeds", type=int, default=2_000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="after which no more are begun")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--replay", type=int, help="one seed, told in full")
     parser.add_argument("--mutant", choices=list(MUTANTS), help="with this bug planted, to see how it shows")
@@ -34,13 +36,13 @@ def main() -> int:
     if os.environ.get("PYTHONHASHSEED") != "0":
         again = [sys.executable, "-m", "tests.simulator", *sys.argv[1:]]
         os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})
-    if given.mutant is None:
-        return replay(given.replay) if given.replay is not None else many(given.first, given.seeds, given.jobs)
-    with planted(given.mutant):
-        return replay(given.replay) if given.replay is not None else many(given.first, given.seeds, given.jobs)
+    with planted(given.mutant) if given.mutant is not None else nullcontext():
+        if given.replay is not None:
+            return replay(given.replay)
+        return many(given.first, given.seeds, given.jobs, given.seconds)
 
 
-def many(first: int, seeds: int, jobs: int) -> int:
+def many(first: int, seeds: int, jobs: int, seconds: float) -> int:
     """Progress on standard error, the report on standard output."""
     started_at = time.perf_counter()
     told_at = started_at
@@ -53,7 +55,7 @@ def many(first: int, seeds: int, jobs: int) -> int:
             left_s = (now - started_at) / total.seeds * (seeds - total.seeds)
             sys.stderr.write(f"{total.seeds:,} of {seeds:,} seeds, {len(total.failed)} failed, {left_s:.0f} s to go\n")
 
-    total = tally_all(first, seeds, jobs, progress)
+    total = tally_all(first, seeds, jobs, seconds, progress)
     print(report(total, started_at))
     return 1 if total.failed else 0
 

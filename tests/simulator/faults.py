@@ -19,7 +19,7 @@ POINTS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
     "offsets_sent": (11, ("crash", "pause")),
     "end_txn": (11, ("crash", "pause", "lost", "reply_lost", *LATE_ENDS, "unknown", "unknown_done")),
     "ended": (10, ("crash",)),
-    "abort": (2, ("lost", "delayed", "crash")),
+    "abort": (1, ("lost", "delayed", "crash")),
     "store_open": (10, ("crash", "broken")),
     "store_get": (16, ("broken",)),
     "store_scan": (10, ("broken",)),
@@ -31,13 +31,17 @@ Plan = dict[tuple[str, int], str]
 """(point, how manieth time) -> kind"""
 
 
-def plan_faults(chance: Random, most: int) -> Plan:
-    """Up to so many, anywhere; at least one."""
+def plan_faults(chance: Random, most: int, also: tuple[str, str] | None = None) -> Plan:
+    """Up to so many, anywhere; at least one. `also`: (point, kind) of one there has to be."""
     names = list(POINTS)
     plan: Plan = {}
+    if also is not None:
+        plan[also[0], 1 + chance.randrange(POINTS[also[0]][0])] = also[1]
     for _ in range(1 + chance.randrange(most)):
         # the end of a transaction is where it is decided: it gets the most
         point = "end_txn" if chance.random() < 0.3 else chance.choice(names)
         often, kinds = POINTS[point]
         plan[point, 1 + chance.randrange(often)] = chance.choice(kinds)
+        if point == "abort":  # there has to be one
+            plan["send_offsets", 1 + chance.randrange(5)] = "refused"
     return plan

@@ -26,6 +26,8 @@ from segue_agents.worker.store import Store
 Original = Any
 """the function that was there"""
 MUTANTS: Final[dict[str, Callable[[ExitStack], None]]] = {}
+ALSO: Final[dict[str, tuple[str, str]]] = {}
+"""mutant -> a fault, point and kind, without which it cannot show: then every run has it"""
 
 
 @contextmanager
@@ -38,7 +40,9 @@ def _instead(owner: Any, name: str, make: Callable[[Original], Any]) -> Iterator
         setattr(owner, name, before)
 
 
-def _mutant(owner: Any, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _mutant(
+    owner: Any, name: str, also: tuple[str, str] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The function below, which is given the original first, takes the place of `owner.name`."""
 
     def register(wrong: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,6 +52,8 @@ def _mutant(owner: Any, name: str) -> Callable[[Callable[..., Any]], Callable[..
 
             return instead
 
+        if also is not None:
+            ALSO[wrong.__name__] = also
         MUTANTS[wrong.__name__] = lambda stack: stack.enter_context(_instead(owner, name, make))
         return wrong
 
@@ -80,7 +86,7 @@ def an_unknown_end_is_taken_for_done(commit: Original, self: Transactions, offse
         self.open()
 
 
-@_mutant(Transactions, "commit")
+@_mutant(Transactions, "commit", ("offsets_sent", "pause"))
 def the_group_does_not_fence(commit: Original, self: Transactions, offsets: Any, group: Any) -> None:
     """As clients do that send offsets without saying which generation they are of."""
     commit(self, offsets, GroupMetadata(group.group, "", "", -1))
@@ -119,7 +125,7 @@ async def a_rebuild_keeps_what_is_in_memory(_forget: Original, self: Worker) -> 
 # --- partitions that come and go
 
 
-@_mutant(Session, "_on_lost")
+@_mutant(Session, "_on_lost", ("poll", "pause"))
 def a_lost_partition_is_kept(_on_lost: Original, self: Session, _consumer: Any, _lost: Any) -> None:
     pass
 
@@ -147,7 +153,7 @@ async def a_handover_commits_offsets_without_states(
     return await release(self, going, group, True)
 
 
-@_mutant(Session, "_doubt")
+@_mutant(Session, "_doubt", ("restore", "pause"))
 def an_overtaken_restore_refuses(_doubt: Original, self: Session, refused: Any) -> None:
     raise refused.error
 
@@ -155,7 +161,7 @@ def an_overtaken_restore_refuses(_doubt: Original, self: Session, refused: Any) 
 # --- the store and its recovery
 
 
-@_mutant(Store, "_rows")
+@_mutant(Store, "_rows", ("store_scan", "broken"))
 def a_short_scan_is_believed(_rows: Original, self: Store, first: bytes) -> Iterator[tuple[bytes, bytes]]:
     rows = self._db.iter()
     rows.seek(first)
@@ -231,6 +237,6 @@ MUTANTS["a_store_that_is_ahead_is_believed"] = _store_ahead
 
 if hasattr(Transactions, "_doubt"):
 
-    @_mutant(Transactions, "_doubt")
+    @_mutant(Transactions, "_doubt", ("end_txn", "delayed"))
     def a_producer_is_used_on_after_a_repeated_end(_doubt: Original, self: Transactions, *_: Any) -> None:
         return None

@@ -17,7 +17,7 @@ from tests.simulator.check import check
 from tests.simulator.seams import patched
 from tests.simulator.world import World
 
-SEEDS_AT_ONCE: Final = 250
+SEEDS_AT_ONCE: Final = 50
 """of a piece of work that a process takes"""
 FAILURES_SHOWN: Final = 20
 
@@ -62,9 +62,9 @@ def simulate(seed: int, log: list[tuple[Any, ...]] | None = None) -> World:
     return world
 
 
-def outcome(seed: int) -> Outcome:
-    """One run, its failure as text."""
-    world, error = World(seed), ""
+def outcome(seed: int, also: tuple[str, str] | None = None) -> Outcome:
+    """One run, its failure as text. `also`: a fault it has besides."""
+    world, error = World(seed, also), ""
     try:
         with patched(world):
             world.run()
@@ -90,8 +90,12 @@ def tally(seeds: Iterable[int]) -> Tally:
     return Tally(n, failed, faults, commits)
 
 
-def tally_all(first: int, seeds: int, jobs: int, progress: Callable[[Tally], None] = lambda _: None) -> Tally:
-    """`seeds` seeds from `first` on, over so many processes; `progress` is told the sum so far now and then."""
+def tally_all(first: int, seeds: int, jobs: int, seconds: float, progress: Callable[[Tally], None]) -> Tally:
+    """`seeds` seeds from `first` on, or as many as can be had in so many seconds, over so many processes.
+
+    `progress` is told the sum so far now and then.
+    """
+    until = time.perf_counter() + seconds
     pieces = [range(i, min(i + SEEDS_AT_ONCE, first + seeds)) for i in range(first, first + seeds, SEEDS_AT_ONCE)]
     total = Tally(0, [], Counter(), 0)
     with multiprocessing.get_context("fork").Pool(jobs, gc.freeze) as pool:
@@ -99,6 +103,8 @@ def tally_all(first: int, seeds: int, jobs: int, progress: Callable[[Tally], Non
             total = Tally(total.seeds + part.seeds, total.failed + part.failed, total.faults + part.faults,
                           total.commits + part.commits)
             progress(total)
+            if time.perf_counter() > until:
+                break
     return total
 
 

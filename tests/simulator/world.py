@@ -23,6 +23,7 @@ from segue_agents.topics import clock_topic, state_topic
 from segue_agents.worker.clock import encode_tick
 
 EVENTS_OF_A_RUN: Final = 50
+FAULTS_AT_MOST: Final = 5
 STEPS_AT_MOST: Final = 3_000
 SLOTS: Final = ("0", "1")
 _DAY_MS: Final = 86_400_000
@@ -31,13 +32,14 @@ _DAY_MS: Final = 86_400_000
 class World:
     """Everything of one run."""
 
-    def __init__(self, seed: int, most_faults: int = 5) -> None:
+    def __init__(self, seed: int, also: tuple[str, str] | None = None) -> None:
+        """`also`: a fault, point and kind, that this run has besides."""
         chance = self.chance = Random(seed)
         self.seed, self.now_s, self.steps = seed, 0.0, 0
         self.scene: Scene = scene(chance.choice((("site",), ("site", "email"))), chance.choice(("ticks", "none")))
         self.cluster = Cluster(lambda: self.now_s, START_MS, chance, PARTITIONS)
         self.disk = Disk()
-        self.faults = plan_faults(chance, most_faults)
+        self.faults = plan_faults(chance, FAULTS_AT_MOST, also)
         self.met: list[str] = []
         """the faults that have come to pass"""
         self.log: list[tuple[Any, ...]] | None = None
