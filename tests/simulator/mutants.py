@@ -86,7 +86,7 @@ def an_unknown_end_is_taken_for_done(commit: Original, self: Transactions, offse
         self.open()
 
 
-@_mutant(Transactions, "commit", ("offsets_sent", "pause"))
+@_mutant(Transactions, "commit", ("send_offsets", "pause"))
 def the_group_does_not_fence(commit: Original, self: Transactions, offsets: Any, group: Any) -> None:
     """As clients do that send offsets without saying which generation they are of."""
     commit(self, offsets, GroupMetadata(group.group, "", "", -1))
