@@ -72,7 +72,8 @@ def create_app(settings: Settings) -> SegueApp:
     slot = Slot.take(settings.data_dir, settings.app_id, settings.slot)
     outside = Outside()
     clock = Clock.of(settings, outside)
-    committer = make_committer(producer_config(settings, slot.name))
+    committer = make_committer(producer_config(settings, slot.name), outside,
+                               lambda why: metrics.add("producer_recycled_total", 1, why))
     encoder = ChangeEncoder(plan, segue_schemas.schema_ids()[CHANGE_SCHEMA], settings.output_format)
     app = _faust_app(settings, slot)
     batches = app.channel(maxsize=QUEUED_BATCHES)

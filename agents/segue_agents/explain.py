@@ -15,7 +15,7 @@ from segue.engine.explain import Explanation, Happened, columns_of, explain
 from segue.engine.explain import Log as PersonLog
 from segue.errors import ConfigError
 from segue.plan import Plan
-from segue.records import Batch
+from segue.records import Batch, Step
 from segue_agents.codecs.segment_json import SegmentEvent, Tick
 from segue_agents.replay import Log, Replay
 
@@ -81,6 +81,12 @@ class _OfPerson(Replay):
                 elif len(self._others) < SUGGESTED_FROM:
                     self._others[item.person] = None
             yield item
+
+    def _stepped(self, batch: Batch, step: Step) -> None:
+        """What was told twice took no part the second time."""
+        again = {batch.offset[i] for i in step.dropped if batch.person[i] == self.person}
+        if again:
+            self._heard.happened = [h for h in self._heard.happened if h.offset not in again]
 
 
 class _Listening(Merger):

@@ -32,11 +32,19 @@ METRICS: Final = (
            "Events of persons with too many of them for the log that takes late ones; a later late one comes after these."),
     Metric("window_values_dropped_total", "counter", (),
            "Values of windows with more than 1,000 of them, which these windows therefore no longer count."),
+    Metric("events_duplicate_total", "counter", (), "Events of sources that deduplicate, told again and dropped."),
+    Metric("ids_forgotten_total", "counter", (),
+           "Ids of persons with more than 2,000 of a source that deduplicates; a copy of such an event counts again."),
     Metric("events_rejected_total", "counter", ("source", "reason"), "Records sent to the dead letters."),
+    Metric("partition_stopped", "gauge", ("partition", "reason"),
+           "1: stopped by the breaker, as too many of its records were refused, mostly for this reason."),
     Metric("changes_total", "counter", ("segment", "change"), "Changes written, by segment, entered or exited."),
     Metric("timers_fired_total", "counter", (), "Persons whose state time alone moved."),
     Metric("commits_total", "counter", (), "Commits."),
     Metric("rebuilds_total", "counter", ("stage",), "Transactions lost and worked off again, by where."),
+    Metric("producer_recycled_total", "counter", ("reason",),
+           "Producers replaced after a commit that held, since a request of it may still be on its way: repeated, resent, "
+           "slow."),
     Metric("commit_duration_seconds", "histogram", (), "From the decision to commit to the state's being on disk."),
     Metric("event_to_change_seconds", "histogram", (), "From an event's arrival to the commit of its changes."),
     Metric("lag_records", "gauge", ("topic", "partition"), "Records of the log not yet worked off."),
@@ -74,6 +82,10 @@ class Metrics:
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Into a histogram."""
         self._of(name, labels).observe(value)
+
+    def remove(self, name: str, *labels: str) -> None:
+        """A gauge that holds no longer."""
+        _remove(self._made[name], *labels)
 
     def forget(self, partition: int) -> None:
         """The gauges of a partition that has gone to another worker."""

@@ -7,6 +7,7 @@ stands in for all of it, so that the same code runs over a simulated Kafka and a
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -53,6 +54,8 @@ class Outside:
     """seconds"""
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     """seconds, on the event loop"""
+    chance: Callable[[], float] = random.random
+    """from 0 to 1, evenly: for pauses"""
     apart: Callable[..., Awaitable[Any]] = on_a_thread
     """function, arguments -> its result"""
     background: Callable[..., Any] = in_background

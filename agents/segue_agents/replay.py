@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 from segue.engine import Engine, Merger
 from segue.errors import ConfigError
 from segue.plan import Plan
-from segue.records import Change
+from segue.records import Batch, Change, Step
 from segue_agents.codecs.changes import change_as_dict
 from segue_agents.codecs.segment_json import NoEvent, SegmentEvent, Tick, parse_line, to_columns
 
@@ -98,6 +98,7 @@ class Replay:
         self._partition = (engine or Engine(plan)).partition(0)
         self._orders = [source.order for source in plan.catalog.sources]
         self._rejects: Counter[str] = Counter()
+        self._duplicates = 0
         self.engine_time_ms = 0
         """of the batch whose changes are being handed out"""
 
@@ -147,9 +148,14 @@ class Replay:
                 self._partition.load(person, None)
             step = self._partition.step(batch)
             self.engine_time_ms = batch.engine_time_ms
-            for rejected in batch.rejected:
+            self._stepped(batch, step)
+            self._duplicates += step.duplicates
+            for rejected in (*batch.rejected, *step.rejected):
                 self._reject(rejected.offset, rejected.reason, rejected.detail)
             yield from step.changes
+
+    def _stepped(self, batch: Batch, step: Step) -> None:
+        """A batch and what it brought about, for whoever listens."""
 
     def _reject(self, line: int, reason: str, detail: str) -> None:
         self._rejects[reason] += 1
@@ -157,6 +163,8 @@ class Replay:
             self._log(f"line {line} took no part: {reason}: {detail}")
 
     def _report(self) -> None:
+        if self._duplicates:
+            self._log(f"{self._duplicates} lines were dropped as duplicates: their ids had been seen")
         if self._rejects:
             reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(self._rejects.items()))
             self._log(f"{self._rejects.total()} lines took no part: {reasons}")

@@ -73,6 +73,12 @@ class Settings:
     )
     batch_rows: int = _setting(3_000, "of one source in a batch: about 10 ms, for which the web pages stand still",
                                least=1)
+    breaker_consecutive: int = _setting(
+        1_000, "records refused in a row by which a partition stops, rather than fill the dead letters; 0: never", least=0
+    )
+    breaker_ratio: float = _setting(
+        0.5, "share of a partition's last 10,000 records whose refusal stops it likewise; 0: never", least=0, most=1
+    )
     web_host: str = _setting("127.0.0.1", "where /metrics is served")
     web_port: int = _setting(0, "its port; 0: a free one, which the log names", least=0, most=65_535)
     log_format: Literal["console", "json"] = _setting("console", "of the log on standard error")

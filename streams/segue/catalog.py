@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from segue.errors import ContractError
+from segue.limits import DURATION_MS
 
 FieldType = Literal["string", "number", "boolean", "other"]
 
@@ -85,6 +86,8 @@ class Source:
     profile: Profile | None = None
     retention_ms: int | None = None
     """how long the topic keeps events; None: not stated, taken to be for ever"""
+    deduplicate_ms: int | None = None
+    """records of one person and id whose times are at most so far apart are one event; None: each is its own"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,7 @@ _KEYS = {
     "version",
     "title",
     "retention",
+    "deduplicate",
     "traits",
     "scores",
     "consents",
@@ -203,7 +207,33 @@ def _source(d: Mapping[str, Any]) -> Source:
         fields=fields,
         profile=_profile(d, events, fields),
         retention_ms=duration_ms(str(d["retention"])) if "retention" in d else None,
+        deduplicate_ms=_deduplicate_ms(d, columns),
     )
+
+
+def _deduplicate_ms(d: Mapping[str, Any], columns: Mapping[str, Any]) -> int | None:
+    """`deduplicate` of a declaration. Below the lateness an id could be used again while copies may still come."""
+    if "deduplicate" not in d:
+        return None
+    source, within_ms = d["source"], duration_ms(str(d["deduplicate"]))
+    lateness = str(d.get("lateness", "24 hours"))
+    if d.get("id") is None:
+        raise ContractError(
+            f"Source {source!r} has 'deduplicate' but does not say which field is the id.", "Add 'id:', or remove it."
+        )
+    kinds = {t.get("type") if isinstance(t, Mapping) else t for t in _branches(columns[d["id"]])}
+    if not kinds - {"null"} or not kinds <= {"null", "string", "int", "long"}:
+        raise ContractError(
+            f"Source {source!r} has 'deduplicate', and its id {d['id']!r} is neither a string nor a whole number.",
+            "Name another field in 'id:', or remove 'deduplicate:'.",
+        )
+    if not duration_ms(lateness) <= within_ms <= DURATION_MS:
+        raise ContractError(
+            f"Source {source!r}: 'deduplicate: {d['deduplicate']}' is less than its lateness of {lateness}, or more than "
+            f"{DURATION_MS // 86_400_000} days.",
+            "A copy may come as late as any event: write at least the lateness.",
+        )
+    return within_ms
 
 
 def _profile(d: Mapping[str, Any], events: Mapping[str, str], fields: Mapping[str, Field]) -> Profile | None:

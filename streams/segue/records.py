@@ -25,7 +25,15 @@ Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
 
 RejectReason = Literal[
-    "undecodable", "unknown_schema", "no_person", "no_time", "too_late", "in_the_future", "too_large"
+    "undecodable",
+    "unknown_schema",
+    "no_person",
+    "no_time",
+    "no_id",
+    "id_conflict",
+    "too_late",
+    "in_the_future",
+    "too_large",
 ]
 Cause = Literal["event", "timer", "correction", "merge", "rule_change", "backfill", "consent", "erasure"]
 Value = str | float | int | bool | None
@@ -70,6 +78,10 @@ class Columns:
     next_offset: int
     """one past the last record read, good or not."""
     rejected: list[Rejected] = field(default_factory=list)
+    ids: list[bytes] | None = None
+    """[r] the events' ids as `engine.duplicates.digest`; None: the source does not deduplicate"""
+    bodies: list[bytes] | None = None
+    """[r] likewise of the records' values; None together with `ids`"""
 
 
 @dataclass(slots=True)
@@ -103,6 +115,14 @@ class Batch:
     rejected: list[Rejected] = field(default_factory=list)
     consumed: dict[int, int] = field(default_factory=dict)
     """per source index: records passed by this batch, good, irrelevant or rejected"""
+    irrelevant: int = 0
+    """of these, good ones that no rule reads; they are no rows"""
+    ids: list[bytes | None] | None = None
+    """[rows] as in Columns, None for rows of sources that do not deduplicate; None: there is nothing to deduplicate"""
+    bodies: list[bytes] = field(default_factory=list)
+    """[rows] beside `ids`; empty if that is None"""
+    records: list[Any] = field(default_factory=list)
+    """[rows] beside `ids`: the shell's handles; empty if that is None"""
 
 
 class Change(NamedTuple):
@@ -136,3 +156,12 @@ class Step:
     late: int
     """rows folded in late"""
     timers_fired: int
+    duplicates: int = 0
+    """rows dropped as copies of events seen before"""
+    rejected: list[Rejected] = field(default_factory=list)
+    """rows whose id is another event's; they go the way of `Batch.rejected`"""
+    dropped: list[int] = field(default_factory=list)
+    """the batch's rows that took no part, ascending: the duplicates and the rejected.
+
+    For every batch the sum of `consumed` is applied + late + duplicates + irrelevant + what both reject.
+    """

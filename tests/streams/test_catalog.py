@@ -30,7 +30,12 @@ def test_names_and_types_come_from_the_contract() -> None:
 
 @pytest.mark.parametrize(("change", "says"), [
     ({"tpoic": "x"}, "Did you mean 'topic'?"),
-    ({"deduplicate": "id for 1 hour"}, "unknown key 'deduplicate'"),
+    ({"deduplicate": "2 days"}, "does not say which field is the id"),
+    ({"deduplicate": "id for 1 hour", "id": "who"}, "'id for 1 hour' is not a duration"),
+    ({"deduplicate": "23 hours", "id": "who"}, "less than its lateness of 24 hours"),
+    ({"deduplicate": "1 hour", "lateness": "2 hours", "id": "who"}, "less than its lateness of 2 hours"),
+    ({"deduplicate": "9999 days", "id": "who"}, "more than 1830 days"),
+    ({"deduplicate": "24 hours", "id": "price"}, "neither a string nor a whole number"),
     ({"person": "user"}, "names the field 'user'"),
     ({"order": 15}, "order 15 is not within 1..14"),
     ({"events": None}, "does not say which events it has"),

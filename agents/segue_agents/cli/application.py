@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from segue.errors import SegueError
-from segue_agents.cli import broker, demo, events, explain, rules, sql, test, worker
+from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, sql, test, worker
 
 INTERRUPTED = 130
 
@@ -34,6 +34,8 @@ app.command("test")(test.run_cases)
 app.command("replay")(rules.replay)
 app.command("explain")(explain.explain)
 app.command("sql")(sql.sql)
+app.add_typer(dead_letters.commands)
+app.add_typer(gaps.commands)
 
 
 def _print_version(wanted: bool) -> None:

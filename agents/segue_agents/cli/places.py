@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from segue.errors import ConfigError, Unreachable
+
+if TYPE_CHECKING:
+    from segue_agents.settings import Settings
 
 BrokerOption = Annotated[
     str | None,
@@ -19,6 +23,12 @@ BrokerOption = Annotated[
 BrokerDirOption = Annotated[
     Path | None, typer.Option("--data-dir", help="Where it keeps its data; default ~/.local/share/segue/broker.")
 ]
+AppOption = Annotated[str | None, typer.Option("--app-id", help="Which app's; default: $SEGUE_APP_ID, else segue.")]
+KafkaConfigOption = Annotated[
+    Path | None, typer.Option("--kafka-config", help="A file of key=value lines for Kafka clients, as for TLS and SASL.")
+]
+
+
 class OutputFormat(StrEnum):
     """How a command answers."""
 
@@ -26,6 +36,7 @@ class OutputFormat(StrEnum):
     JSON = "json"
 
 
+LinesOption = Annotated[OutputFormat, typer.Option("--format", help="json: one object a line, times in ms.")]
 RulesOption = Annotated[Path, typer.Option("--rules", help="A rule file, or a folder of them.")]
 SourcesOption = Annotated[
     Path | None, typer.Option("--sources", help="A folder of source declarations; default: the packaged ones.")
@@ -55,6 +66,14 @@ def find_broker(given: str | None) -> str:
     return running.bootstrap
 
 
+def connection(app_id: str | None, broker: str | None, kafka_config: Path | None, sources: Path | None = None) -> Settings:
+    """The settings of a worker, from the environment too, as far as a command needs them."""
+    from segue_agents.settings import Settings
+
+    given = {"app_id": app_id, "bootstrap": find_broker(broker), "kafka_config": kafka_config, "sources": sources}
+    return Settings.load(given, os.environ)
+
+
 def example_rules(name: str) -> Path:
     """A folder of `examples/`: of the checkout, else as installed with the package."""
     package = Path(__file__).parents[1]
@@ -78,3 +97,15 @@ def parse_time_ms(text: str) -> int:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
 
+
+def written_time(at_ms: int) -> str:
+    """`2026-11-24 16:04:12Z`."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def write_table(rows: Sequence[Mapping[str, tuple[str, str]]]) -> None:
+    """Rows of (heading, text), the same ones in each, in columns as wide as they must be; the last as it comes."""
+    lines = [[heading for heading, _ in rows[0].values()], *([text for _, text in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        typer.echo("  ".join(f"{text:{width}}" for text, width in zip(line, widths, strict=True)).rstrip())

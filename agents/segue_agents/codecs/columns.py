@@ -24,6 +24,7 @@ from segue.errors import ContractError
 from segue.limits import STRING_BYTES
 from segue.records import IRRELEVANT, Columns, Int32s, Int64s, Rejected
 from segue_agents.codecs.framing import HEADER, Frame
+from segue_agents.codecs.identities import bodies_of, id_path_of, ids_of
 from segue_agents.codecs.names import Names
 from segue_agents.codecs.nodes import Node, read_schema
 from segue_agents.codecs.projection import FLOAT, INT, OBJECT, SYMBOL, TEXT, Column, Path, Projection, project
@@ -58,6 +59,9 @@ class ColumnDecoder:
         for i, field in enumerate(inputs.fields):
             wanted.setdefault(field.path, _FIELDS + i)
         self._paths: tuple[Path, ...] = ((source.time,), (source.event,), *(f.path for f in inputs.fields))
+        if (id_path := id_path_of(source)) is not None:  # the last column, unless a rule reads the field
+            wanted.setdefault(id_path, len(self._paths))
+            self._paths = (*self._paths, id_path)
         self._column = [wanted[p] for p in self._paths]
         reader = {f["name"]: f.get("default") for f in source.schema["fields"]}
         self._defaults = [reader.get(p[0]) if len(p) == 1 else None for p in self._paths]
@@ -103,15 +107,22 @@ class ColumnDecoder:
         if frame.rejected:
             kind[list(frame.rejected)] = IRRELEVANT
         relevant = np.flatnonzero(kind >= 0)
-        fields = [columns[c] for c in self._column[_FIELDS:]]
+        fields = [columns[c] for c in self._column[_FIELDS : _FIELDS + len(self.inputs.fields)]]
         for column, field in zip(fields, self.inputs.fields, strict=True):
             relevant = _check_values(column, relevant, field.name, frame)
+        ids = bodies = None
+        if self.source.deduplicate_ms is not None:
+            column, name = columns[self._column[-1]], str(self.source.id)
+            relevant, ids = ids_of(column, _check_values(column, relevant, name, frame), name, frame, self._symbols)
+            bodies = bodies_of(values, relevant)
         kept = [c.values(relevant, frame, self._symbols) for c in fields]
         chosen = np.zeros(n, np.bool_)
         chosen[relevant] = True
         arrival = np.array([m.timestamp()[1] for m in messages], np.int64)
-        return self._columns(frame, messages, time_ms, kind, offset, arrival,
-                             list(compress(keys, chosen.tobytes())), kept)
+        decoded = self._columns(frame, messages, time_ms, kind, offset, arrival,
+                                list(compress(keys, chosen.tobytes())), kept)
+        decoded.ids, decoded.bodies = ids, bodies
+        return decoded
 
     def _columns(self, frame: Frame, messages: Sequence[Message], time_ms: Int64s, kind: Int32s, offset: Int64s,
                  arrival: Int64s, person: list[bytes], fields: list[list[Any]]) -> Columns:

@@ -23,6 +23,7 @@ import fastavro
 import numpy as np
 
 from segue.catalog import Catalog, Field, Source
+from segue.engine.duplicates import digest
 from segue.limits import EVENT_BYTES, STRING_BYTES
 from segue.records import IRRELEVANT, Columns, Rejected, RejectReason
 from segue_agents.codecs.columns import EARLIEST_MS, LATEST_MS
@@ -118,18 +119,31 @@ def to_columns(events: Sequence[SegmentEvent], source: Source, inputs: SourceInp
 
     Values are those that the same events would have as Avro records of the source.
     """
+    if next_offset is None:
+        next_offset = events[-1].line + 1 if events else 0
+    deduplicates = source.deduplicate_ms is not None
+    if deduplicates:
+        nameless = [e for e in events if not e.id and e.event in inputs.kinds]
+        rejected = [*rejected, *(Rejected(e.source, e.line, "no_id", "The event has no 'messageId'.", e) for e in nameless)]
+        events = [e for e in events if e.id or e.event not in inputs.kinds]
     kinds = [inputs.kinds.get(e.event, IRRELEVANT) for e in events]
     relevant = [e for e, kind in zip(events, kinds, strict=True) if kind >= 0]
     time_ms = np.array([e.time_ms for e in events], np.int64)
     offset = np.array([e.line for e in events], np.int64)
-    if next_offset is None:
-        next_offset = events[-1].line + 1 if events else 0
     return Columns(
         time_ms=time_ms, kind=np.array(kinds, np.int32), offset=offset, arrival_ms=time_ms.copy(),
         person=[e.person for e in relevant],
         fields=[_field_values(relevant, f, avro_types(source, f)) for f in inputs.fields],
         records=list(events), next_offset=next_offset, rejected=list(rejected),
+        ids=[digest(_utf8(e.id or "")) for e in relevant] if deduplicates else None,
+        bodies=[_body(e) for e in relevant] if deduplicates else None,
     )
+
+
+def _body(event: SegmentEvent) -> bytes:
+    """What the record of the event would be told by, in a replay: two lines that differ in spelling only are equal."""
+    said = [event.event, event.time_ms, event.properties, event.ids]
+    return digest(json.dumps(said, sort_keys=True, ensure_ascii=True, default=str).encode())
 
 
 class EventEncoder:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -50,7 +49,7 @@ class SignalSource(mode.Service):
         self._app, self._channel, self._settings, self._worker = app, channel, settings, worker
         self._outside = outside
         self._stopping = threading.Event()
-        self._backoff = Backoff(SESSION_PAUSE_S, SESSION_PAUSE_MOST_S, random.random)
+        self._backoff = Backoff(SESSION_PAUSE_S, SESSION_PAUSE_MOST_S, outside.chance)
         self._was_there = False
         self._thread = threading.Thread(target=self._run, name="segue-source", daemon=True)
         self._events: asyncio.AbstractEventLoop

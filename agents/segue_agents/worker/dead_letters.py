@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from segue.records import Rejected
 
-_PREFIX = "__streams.errors."
+PREFIX: Final = "__streams.errors."
+FIRST: Final = (f"{PREFIX}exception", b"segue.records.Rejected")
+"""the header with which ours begin; the record's own stand before it"""
+REASON: Final = "segue.reason"
 
 
 def dead_letter_headers(rejected: Rejected, topic: str, partition: int) -> list[tuple[str, bytes]]:
@@ -14,13 +17,13 @@ def dead_letter_headers(rejected: Rejected, topic: str, partition: int) -> list[
     own = rejected.record.headers() if rejected.record is not None else None
     return [
         *((name, value) for name, value in own or ()),
-        (f"{_PREFIX}exception", b"segue.records.Rejected"),
-        (f"{_PREFIX}message", rejected.detail.encode()),
-        (f"{_PREFIX}stacktrace", b""),  # a record that is wrong has none of interest
-        (f"{_PREFIX}topic", topic.encode()),
-        (f"{_PREFIX}partition", str(partition).encode()),
-        (f"{_PREFIX}offset", str(rejected.offset).encode()),
-        ("segue.reason", rejected.reason.encode()),
+        FIRST,
+        (f"{PREFIX}message", rejected.detail.encode()),
+        (f"{PREFIX}stacktrace", b""),  # a record that is wrong has none of interest
+        (f"{PREFIX}topic", topic.encode()),
+        (f"{PREFIX}partition", str(partition).encode()),
+        (f"{PREFIX}offset", str(rejected.offset).encode()),
+        (REASON, rejected.reason.encode()),
     ]
 
 

@@ -131,6 +131,8 @@ class Worker:
                         await self._end_transaction()
                     except (TransactionLost, StoreBroken) as lost:
                         await self._rebuild(lost)
+        elif not self._gate.locked():
+            self._committer.serve()  # or its statistics pile up while nothing commits
 
     def _due(self) -> bool:
         if self.failed is not None or not any(o.batches for o in self.owned.values()):

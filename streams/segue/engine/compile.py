@@ -40,6 +40,7 @@ class Program:
         """entries of windows beyond their bound, so far, over all partitions"""
         self._list_slots = [slot for evidence in plan.evidence for slot in list_slots(evidence)]
         self._follow_slots = [plan.own_slots[i] for i in self._followers]
+        self._id_slots = list(plan.id_slots.values())
         self._blank = self._blank_state()
         self._shares = [(plan.leaf_bit(i), leaf) for i, leaf in enumerate(plan.leaves) if isinstance(leaf, Share)]
         self.source, constants = generate.generate(plan, self._blank[BITS])
@@ -102,6 +103,8 @@ class Program:
             state[slot] = []
         for slot in self._follow_slots:
             state[slot] = [{}, {}]
+        for slot in self._id_slots:
+            state[slot] = {}
 
     def next_due_with(self, state: State, bits: int) -> int:
         """When the state changes by itself, were its bits these."""

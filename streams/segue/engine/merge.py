@@ -169,6 +169,8 @@ class Merger:
             records=c.records,
             next_offset=c.next_offset,
             rejected=sorted([*c.rejected, *rejected], key=lambda r: r.offset),
+            ids=_kept(c.ids, keep),
+            bodies=_kept(c.bodies, keep),
         )
 
     # --- taking
@@ -215,18 +217,21 @@ class Merger:
         next_offsets: dict[int, int] = {}
         consumed: dict[int, int] = {}
         last_key = max(self.key, tick_key)
+        in_the_future = 0
         for s in slices:
             c, taken_all = s.chunk.columns, s.stop == len(s.chunk.keys)
             until = c.next_offset if taken_all else int(c.offset[s.stop])
             next_offsets[s.source] = until
             leaving = [r for r in c.rejected if r.offset < until]
             undecoded = sum(r.reason != "in_the_future" for r in leaving)
+            in_the_future += len(leaving) - undecoded
             del c.rejected[: len(leaving)]
             rejected += leaving
             consumed[s.source] = consumed.get(s.source, 0) + (s.stop - s.start) + undecoded
             if s.stop > s.start:
                 last_key = max(last_key, int(s.chunk.places[s.stop - 1]))
         batch = self._rows(slices, rejected)
+        batch.irrelevant -= in_the_future
         self.key = last_key
         batch.engine_time_ms, batch.clock_key = last_key >> 4, last_key
         batch.next_offsets, batch.consumed, batch.rejected = next_offsets, consumed, rejected
@@ -238,10 +243,12 @@ class Merger:
         persons: list[bytes] = []
         slots: list[list[Any]] = [[] for _ in range(n_columns)]
         parts: list[tuple[Int64s, ...]] = []
+        batch = Batch(self.partition, [], [], [], slots, [], [], [], [], 0, 0, {})
         for s in slices:
             c = s.chunk.columns
             lo, hi = (int(i) for i in np.searchsorted(s.chunk.relevant, (s.start, s.stop)))
             rows = s.chunk.relevant[lo:hi]
+            batch.irrelevant += s.stop - s.start - len(rows)
             persons += c.person[lo:hi]
             for i in range(n_columns):
                 slots[i] += c.fields[i][lo:hi] if i < len(c.fields) else [None] * (hi - lo)
@@ -256,7 +263,6 @@ class Merger:
                     np.full(len(rows), s.source, np.int64),
                 )
             )
-        batch = Batch(self.partition, [], [], [], slots, [], [], [], [], 0, 0, {})
         if not persons:
             return batch
         places, keys, kind, time, offset, source = (np.concatenate(p) for p in zip(*parts, strict=True))
@@ -270,6 +276,8 @@ class Merger:
         batch.slots = [[values[i] for i in picks] for values in slots]
         batch.kind, batch.time_ms = kind[order].tolist(), time[order].tolist()
         batch.source, batch.offset = source[order].tolist(), offset[order].tolist()
+        if any(s.chunk.columns.ids is not None for s in slices):
+            _carry_ids(batch, slices, picks)
         late = np.flatnonzero(keys[order] < places[order])
         batch.late, batch.moment = late.tolist(), (places[order][late] >> 4).tolist()
         return batch
@@ -293,6 +301,31 @@ class Merger:
             record = _record_at(slices, int(source[i]), int(offset[i]))
             out.append(Rejected(int(source[i]), int(offset[i]), "too_late", detail, record))
         return out
+
+
+def _kept(values: list[bytes] | None, keep: Any) -> list[bytes] | None:
+    return None if values is None else [v for v, k in zip(values, keep, strict=True) if k]
+
+
+def _carry_ids(batch: Batch, slices: list[_Slice], picks: list[int]) -> None:
+    """What finding duplicates among the batch's rows needs: only of sources that deduplicate."""
+    ids: list[bytes | None] = []
+    bodies: list[bytes] = []
+    records: list[Any] = []
+    for s in slices:
+        c = s.chunk.columns
+        lo, hi = (int(i) for i in np.searchsorted(s.chunk.relevant, (s.start, s.stop)))
+        if c.ids is None or c.bodies is None:
+            ids += [None] * (hi - lo)
+            bodies += [b""] * (hi - lo)
+            records += [None] * (hi - lo)
+        else:
+            ids += c.ids[lo:hi]
+            bodies += c.bodies[lo:hi]
+            records += [c.records[i] for i in s.chunk.relevant[lo:hi].tolist()]
+    batch.ids = [ids[i] for i in picks]
+    batch.bodies = [bodies[i] for i in picks]
+    batch.records = [records[i] for i in picks]
 
 
 def _record_at(slices: list[_Slice], source: int, offset: int) -> Any:

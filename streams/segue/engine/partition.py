@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from segue.engine.compile import Program
+from segue.engine.duplicates import Duplicates
 from segue.engine.late import LateEvents
 from segue.engine.migrate import Migration
 from segue.engine.unite import united
@@ -21,7 +22,7 @@ from segue.engine.wheel import Wheel
 from segue.limits import MIGRATED_AT_ONCE, WHEEL_SHIFT
 from segue.plan.layout import BITS, BUCKET, DUE, JUMPS, LOG
 from segue.plan.stored import Layout
-from segue.records import NEVER, Batch, Change, Step
+from segue.records import NEVER, Batch, Change, Rejected, Step
 
 _NO_BUCKET = NEVER >> WHEEL_SHIFT
 _encode = msgspec.msgpack.Encoder().encode
@@ -41,6 +42,7 @@ class PartitionState:
         self.states: dict[bytes, State] = {}
         self.log_overflows = 0
         self._program = program
+        self.duplicates = Duplicates(program)
         self._late = LateEvents(program)
         self._wheel = Wheel()
         self._bytes: dict[bytes, int] = {}
@@ -105,6 +107,10 @@ class PartitionState:
 
     def step(self, batch: Batch) -> Step:
         """Apply the batch's rows in order, then fire what its end has made due."""
+        dropped: list[int] = []
+        rejected: list[Rejected] = []
+        if batch.ids is not None:
+            batch, dropped, rejected = self.duplicates.sift(batch, self.states)
         changes: list[Any] = []
         touched: set[bytes] = set(batch.person)
         self._timers_fired = 0
@@ -124,6 +130,9 @@ class PartitionState:
             applied=len(batch.kind) - len(batch.late),
             late=len(batch.late),
             timers_fired=self._timers_fired,
+            duplicates=len(dropped) - len(rejected),
+            rejected=rejected,
+            dropped=dropped,
         )
 
     def _run(self, batch: Batch, start: int, stop: int, changes: list[Any]) -> None:
@@ -218,6 +227,8 @@ class PartitionState:
     def encode(self, person: bytes) -> bytes:
         """The state as stored and as on the changelog: 8 bytes of the next timer, 4 of the layout, then MessagePack."""
         state = self.states[person]
+        if self.duplicates.slots:
+            self.duplicates.forget(state, self.engine_time_ms)
         if len(state[LOG]) > _LOG_SETTLES_AT:
             self.log_overflows += self._late.settle(state, person, self.engine_time_ms - self._program.plan.lateness_ms)
         encoded: bytes = state[DUE].to_bytes(8, "big") + self._tag + _encode([state[BITS], *state[JUMPS:]])

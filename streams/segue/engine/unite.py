@@ -3,7 +3,8 @@
 Entries and totals unite as they are. Folds are worked out anew over the events both still have in their logs; so the
 result is exact as long as what either has settled came before all that the other has not. Where both have settled
 folds, or one has settled past the other's events, the order of what was settled is lost: what is newer counts, and
-the answer is said not to be exact. Traits, sums, counts and windows are exact always.
+the answer is said not to be exact. Nor is it when both have counted an event of the same id. Else traits, sums, counts
+and windows are exact always.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from segue.engine.compile import Program, arm_alone, copied
+from segue.engine.duplicates import united_ids
 from segue.engine.late import LateEvents
 from segue.engine.totals import merged
 from segue.plan.evidence import Stream
@@ -44,6 +46,9 @@ def united(program: Program, late: LateEvents, person: bytes, a: State, b: State
         state[SETTLED] = copied(base[SETTLED])
         if not state[LOG]:
             _take_settled(late, state)
+    for slot in program.plan.id_slots.values():
+        state[slot], apart = united_ids(a[slot], b[slot])
+        exact = exact and apart
     late.work_out(state, person, moment, "merge", arm_alone, None)
     state[DUE] = program.next_due(state)
     return state, exact

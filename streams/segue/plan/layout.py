@@ -73,6 +73,8 @@ class Plan:
     """feature -> (stream, which of its values)"""
     kinds: tuple[Kind, ...]
     inputs: tuple[SourceInputs, ...]
+    id_slots: Mapping[int, int]
+    """source that deduplicates -> slot of the ids seen; the last slots of a state"""
     folded_leaves: frozenset[int]
     folded_segments: frozenset[int]
     n_slots: int
@@ -124,6 +126,7 @@ def compile_plan(rules: RuleSet, catalog: Catalog) -> Plan:
     _mark_folded_evidence(table, folded_leaves, catalog)
     n_slots, own_slots, due_slots, since_slots = _slots(rules.segments, table)
     kinds, inputs = _inputs(rules.segments, table, catalog)
+    deduplicating = [i for i, s in enumerate(catalog.sources) if s.deduplicate_ms is not None and inputs[i].kinds]
     return Plan(
         catalog=catalog,
         segments=rules.segments,
@@ -140,9 +143,10 @@ def compile_plan(rules: RuleSet, catalog: Catalog) -> Plan:
         feature_lists=feature_lists,
         kinds=kinds,
         inputs=inputs,
+        id_slots={source: n_slots + i for i, source in enumerate(deduplicating)},
         folded_leaves=frozenset(folded_leaves),
         folded_segments=frozenset(folded_segments),
-        n_slots=n_slots,
+        n_slots=n_slots + len(deduplicating),
         n_columns=max((len(i.fields) for i in inputs), default=0),
         lateness_ms=max(s.lateness_ms for s in catalog.sources),
     )

@@ -149,6 +149,8 @@ def _slot_names(plan: Plan, leaves: list[str]) -> list[str]:
         names[slot] = _short(f"due: {leaves[i]}")
     for i, slot in plan.since_slots.items():
         names[slot] = f"since {plan.segments[i].name}"
+    for source, slot in plan.id_slots.items():
+        names[slot] = f"ids of {plan.catalog.sources[source].name}"
     assert len(HEAD) == SLOTS and all(names)
     return names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 from typing import Any
@@ -26,6 +27,7 @@ from tests.agents.codecs.records import (
 
 import segue_schemas
 from segue.catalog import Catalog
+from segue.engine.duplicates import digest
 from segue.errors import ContractError
 from segue.limits import EVENT_BYTES, STRING_BYTES
 from segue.plan import SourceInputs
@@ -286,3 +288,76 @@ def read_plain(schema: Any) -> Any:
     from segue_agents.codecs.segment_json import without_logical
 
     return without_logical(schema)
+
+
+# --- ids, where a source deduplicates
+
+
+def told_once(schema: dict[str, Any], kinds: dict[str, int] | None = None) -> ColumnDecoder:
+    source = dataclasses.replace(source_of(schema), id="id", deduplicate_ms=86_400_000)
+    fields = tuple(f for name, f in source.fields.items() if name != "id")
+    return ColumnDecoder(0, source, SourceInputs(0, {"seen": 0} if kinds is None else kinds, fields), {1: schema})
+
+
+@pytest.mark.parametrize(("type_", "ids"), [
+    ("string", ["a", "b", "a"]), (["null", "string"], ["a", "b", "a"]), ("long", [7, 8, 7]), (["null", "int"], [7, 0, 7]),
+    ({"type": "string", "logicalType": "uuid"}, ["a", "b", "a"]),
+])
+def test_equal_ids_and_bodies_are_known_again(type_: Any, ids: list[Any]) -> None:
+    """Eight bytes for the id, eight for the value, of the rows that rules read; beside the values as ever."""
+    schema = event_schema([{"name": "price", "type": "double"}, {"name": "id", "type": type_}])
+    values = [{"event": "seen", "price": 1.5, "id": id_, "ts": NOW_MS} for id_ in ids]
+    values.insert(1, values[0] | {"event": "no rule's"})
+    columns = told_once(schema).decode([Record(framed(avro(schema, v)), i) for i, v in enumerate(values)])
+    assert columns.ids is not None
+    assert columns.bodies is not None
+    assert (columns.fields, columns.rejected) == ([[1.5] * 3], [])
+    assert columns.ids == [digest(str(id_).encode()) for id_ in ids]
+    assert columns.bodies == [digest(framed(avro(schema, values[i]))) for i in (0, 2, 3)]
+
+
+@pytest.mark.parametrize(("id_", "reason", "says"), [
+    (None, "no_id", "is missing"), ("", "no_id", "is empty"), ("x" * (STRING_BYTES + 1), "too_large", "'id'"),
+])
+def test_a_record_without_an_id_is_rejected(id_: str | None, reason: str, says: str) -> None:
+    """Its neighbours pass; an event that no rule reads needs none."""
+    schema = event_schema([{"name": "id", "type": ["null", "string"]}])
+    bodies = [avro(schema, {"event": e, "id": i, "ts": NOW_MS})
+              for e, i in (("seen", "a"), ("seen", id_), ("other", None), ("seen", "b"))]
+    columns = told_once(schema).decode([Record(framed(b), i) for i, b in enumerate(bodies)])
+    (rejected,) = columns.rejected
+    assert (rejected.offset, rejected.reason) == (1, reason)
+    assert says in rejected.detail
+    assert columns.ids == [digest(b"a"), digest(b"b")]
+    assert columns.kind.tolist() == [0, -1, 0]
+
+
+def test_a_writers_schema_without_the_id_gives_none() -> None:
+    """Then every record that a rule reads is rejected; one whose reader has a default has that."""
+    schema = event_schema([{"name": "id", "type": ["null", "string"], "default": None}])
+    old = event_schema([])
+    source = dataclasses.replace(source_of(schema), id="id", deduplicate_ms=86_400_000)
+    decoder = ColumnDecoder(0, source, SourceInputs(0, {"seen": 0}, ()), {1: old})
+    columns = decoder.decode([Record(framed(avro(old, {"event": "seen", "ts": NOW_MS})), 0)])
+    assert [r.reason for r in columns.rejected] == ["no_id"]
+    assert columns.ids == []
+
+
+def test_an_id_that_rules_read_is_read_once() -> None:
+    """The same column serves both."""
+    schema = event_schema([{"name": "id", "type": "string"}])
+    source = dataclasses.replace(source_of(schema), id="id", deduplicate_ms=86_400_000)
+    decoder = ColumnDecoder(0, source, SourceInputs(0, {"seen": 0}, tuple(source.fields.values())), {1: schema})
+    columns = decoder.decode([Record(framed(avro(schema, {"event": "seen", "id": "a", "ts": NOW_MS})), 0)])
+    assert (columns.fields, columns.ids) == ([["a"]], [digest(b"a")])
+
+
+def test_without_deduplicate_the_id_is_not_read() -> None:
+    """The generated reader and the columns are what they were."""
+    schema = event_schema([{"name": "id", "type": "string"}])
+    source = dataclasses.replace(source_of(schema), id="id")
+    plain, ours = (ColumnDecoder(0, s, SourceInputs(0, {"seen": 0}, ()), {1: schema})
+                   for s in (dataclasses.replace(source, id=None), source))
+    assert ours.code(1) == plain.code(1)
+    columns = ours.decode([Record(framed(avro(schema, {"event": "seen", "id": "", "ts": NOW_MS})), 0)])
+    assert (columns.ids, columns.bodies, columns.rejected) == (None, None, [])

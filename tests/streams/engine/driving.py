@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from tests.streams.engine.oracle import Event
-from tests.streams.engine.world import CATALOG, DAY, HOUR, MINUTE, SECOND, T0
+from tests.streams.engine.world import CATALOG, DAY, DEDUPLICATING, HOUR, MINUTE, SECOND, T0
 
 from segue.engine import Engine, Merger
+from segue.engine.duplicates import digest
 from segue.plan import Plan, compile_plan
-from segue.records import Change, Columns
+from segue.records import Batch, Change, Columns, Step
 from segue.rules import tree as t
 
 __all__ = ["CATALOG", "DAY", "HOUR", "MINUTE", "SECOND", "T0", "Run", "columns", "engine_of"]
@@ -23,6 +24,7 @@ def columns(plan: Plan, source: int, rows: Sequence[tuple[bytes, Event]], arriva
     kind = [inputs.kinds.get(e.name, -1) for _, e in rows]
     read = [(p, e) for (p, e), k in zip(rows, kind, strict=True) if k >= 0]
     time = np.array([e.time for _, e in rows], np.int64)
+    told_once = plan.catalog.sources[source].deduplicate_ms is not None
     return Columns(
         time_ms=time,
         kind=np.array(kind, np.int32),
@@ -32,26 +34,41 @@ def columns(plan: Plan, source: int, rows: Sequence[tuple[bytes, Event]], arriva
         fields=[[dict(e.fields).get(f.name) for _, e in read] for f in inputs.fields],
         records=[e.offset for _, e in rows],
         next_offset=rows[-1][1].offset + 1 if rows else 0,
+        ids=[digest(e.id.encode()) for _, e in read] if told_once else None,
+        bodies=[digest(repr((e.name, e.time, e.fields)).encode()) for _, e in read] if told_once else None,
     )
 
 
+def assert_balanced(batch: Batch, step: Step) -> None:
+    """Every record passed is accounted for, once: nothing is lost between the log and the states."""
+    rejected = len(batch.rejected) + len(step.rejected)
+    passed = sum(batch.consumed.values())
+    assert passed == step.applied + step.late + step.duplicates + batch.irrelevant + rejected
+    assert batch.irrelevant >= 0
+    assert all(r.record == r.offset for r in step.rejected), "the shell's handle is that of the record"
+
+
 @functools.lru_cache(maxsize=8)
-def engine_of(rules: t.RuleSet) -> Engine:
+def engine_of(rules: t.RuleSet, deduplicate: bool = False) -> Engine:
     """Compiled once for all the histories a test tries it with."""
-    return Engine(compile_plan(rules, CATALOG))
+    return Engine(compile_plan(rules, DEDUPLICATING if deduplicate else CATALOG))
 
 
 class Run:
     """One partition of an engine over a history that arrives in pieces."""
 
-    def __init__(self, rules: t.RuleSet) -> None:
+    def __init__(self, rules: t.RuleSet, deduplicate: bool = False) -> None:
         self.rules = rules
-        self.engine = engine_of(rules)
+        self.engine = engine_of(rules, deduplicate)
         self.plan = self.engine.plan
         self.state = self.engine.partition(0)
         self.merger = Merger(CATALOG, 0)
         self.changes: list[Change] = []
         self.rejected: list[tuple[int, int, str]] = []
+        self.applied = 0
+        """rows that took part"""
+        self.duplicates = 0
+        self.consumed = 0
         self.store: dict[bytes, bytes] = {}
 
     def feed(
@@ -85,8 +102,12 @@ class Run:
             for person in self.state.missing(batch):
                 self.state.load(person, self.store.get(person))
             step = self.state.step(batch)
+            assert_balanced(batch, step)
             self.changes += step.changes
-            self.rejected += [(r.source, r.offset, r.reason) for r in batch.rejected]
+            self.rejected += [(r.source, r.offset, r.reason) for r in (*batch.rejected, *step.rejected)]
+            self.applied += step.applied + step.late
+            self.duplicates += step.duplicates
+            self.consumed += sum(batch.consumed.values())
             self.store |= {p: self.state.encode(p) for p in step.touched}
             if reload:
                 self.restart()

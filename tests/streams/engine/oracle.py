@@ -23,6 +23,23 @@ __all__ = ["Event", "Oracle"]
 NO_PROFILE = Profile()
 
 
+def told_once(
+    rows: Iterable[tuple[bytes, Event]], within_ms: int
+) -> tuple[list[tuple[bytes, Event]], list[Event], list[Event]]:
+    """(what counts, the copies, those with another event's id) of rows in order of arrival."""
+    kept: list[tuple[bytes, Event]] = []
+    copies, conflicts = [], []
+    for person, e in rows:
+        known = [k for p, k in kept if (p, k.order, k.id) == (person, e.order, e.id) and abs(k.time - e.time) <= within_ms]
+        if not known:
+            kept.append((person, e))
+        elif any((k.time, k.name, k.fields) == (e.time, e.name, e.fields) for k in known):
+            copies.append(e)
+        else:
+            conflicts.append(e)
+    return kept, copies, conflicts
+
+
 def leaves(c: t.Condition) -> Iterator[t.Condition]:
     match c:
         case t.And(items) | t.Or(items):

@@ -29,6 +29,8 @@ class Event:
     offset: int
     name: str
     fields: tuple[tuple[str, Any], ...] = ()
+    id: str = ""
+    """as its source names it, for sources that deduplicate"""
 
     def place(self) -> tuple[int, int, int]:
         return (self.time, self.order, self.offset)

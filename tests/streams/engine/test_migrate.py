@@ -36,9 +36,9 @@ def renamed(rules: t.RuleSet) -> tuple[t.Segment, ...]:
     return tuple(replace(s, name=f"{s.name}_b", when=again(s.when), enter=again(s.enter)) for s in rules.segments)
 
 
-def go_on(before: Run, rules: t.RuleSet) -> Run:
-    """A run under other rules over the states of one before."""
-    after = Run(rules)
+def go_on(before: Run, rules: t.RuleSet, deduplicate: bool | None = None) -> Run:
+    """A run under other rules over the states of one before. None: sources deduplicate if they did."""
+    after = Run(rules, bool(before.plan.id_slots) if deduplicate is None else deduplicate)
     after.state.know(before.engine.program.layout)
     after.store = dict(before.store)
     for person, encoded in after.store.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from segue.catalog import Catalog
 
@@ -75,3 +76,7 @@ CATALOG = Catalog.from_declarations(
         },
     ]
 )
+
+
+DEDUPLICATING = Catalog(tuple(replace(s, deduplicate_ms=DAY) for s in CATALOG.sources))
+"""The same, and every source drops what is told twice within a day."""

@@ -1,0 +1,57 @@
+"""Each reason in words: what it means, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Words(NamedTuple):
+    """Of one reason."""
+
+    means: str
+    to_do: str
+
+
+REASONS: Final = {
+    "undecodable": Words(
+        "The bytes are no value of the schema they name, or not Avro in Confluent's framing.",
+        "Look at the producer: does it write Avro with the schema's id before it? To retry helps only once the schema "
+        "that is declared is the one it was written with.",
+    ),
+    "unknown_schema": Words(
+        "The schema id at the head of the value is not among those the source declares.",
+        "Declare the schema (ids.yaml and the source's declaration), restart the workers, then retry.",
+    ),
+    "no_person": Words(
+        "The record has no key, an empty one, or one that is not UTF-8: nobody's event.",
+        "Let the producer key its records by the person. To retry does not help: the key stays as it is.",
+    ),
+    "no_time": Words(
+        "The event's time is missing, or is not milliseconds since the epoch.",
+        "Let the producer write milliseconds. To retry helps only when the source's declaration named the wrong field.",
+    ),
+    "too_late": Words(
+        "The event came later than the lateness its source allows, after its time had been settled.",
+        "Raise the source's lateness if such events are to count. To retry does not help: by then it is later still.",
+    ),
+    "in_the_future": Words(
+        "The event's time is ahead of the clock by more than is believed.",
+        "Correct the clock of the producer or of the worker's machine; retry once the time has come.",
+    ),
+    "too_large": Words(
+        "The value, its key or a string that a rule reads is larger than is allowed.",
+        "Let the producer write less. To retry does not help: the limits are not settings.",
+    ),
+    "gap": Words(
+        "Records were gone before they were read, and somebody accepted that: see `segue gaps`.",
+        "Nothing: this is the record of it, and cannot be retried.",
+    ),
+    "retried": Words("These letters were sent again.", "Nothing: by this mark none of them is sent twice."),
+    "": Words("The record has none of the headers that a worker writes.", "Find out who writes to this topic."),
+}
+
+
+def words(reason: str) -> Words:
+    """Of a reason; of one that this version does not know, its name."""
+    return REASONS.get(reason) or Words(f"Refused as {reason}, which this version does not know.",
+                                        "Use the version that the workers run.")
