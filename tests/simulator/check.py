@@ -1,4 +1,4 @@
-"""What must hold after every run, whatever went wrong in it: O1 to O5 of the reliability goals."""
+"""What must hold after every run, whatever went wrong in it: O1 to O5 and O7 of the reliability goals."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from tests.simulator.cluster import Cluster
+from tests.simulator.log import Record
 from tests.simulator.scene import APP, CLOCK_DELAY_MS, OUTPUT, PARTITIONS, Scene
 
 from segue.engine import Merger, change_id
@@ -25,19 +26,30 @@ class Expected(NamedTuple):
 
 
 class Reader:
-    """A read_committed consumer of the changes that reads while things go on."""
+    """A read_committed consumer of the changes and the changelog that reads while things go on."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._positions = [0] * PARTITIONS
+        self._positions: dict[tuple[str, int], int] = {}
         self.seen: list[list[int]] = [[] for _ in range(PARTITIONS)]
-        """offsets, per partition"""
+        """offsets of changes, per partition"""
+        self.consumed, self.changes = [0] * PARTITIONS, [0] * PARTITIONS
+        """what the checkpoints say, added up"""
 
     def read(self) -> None:
-        """What is new."""
+        """What is new; the changelog too, before it is compacted."""
         for i in range(PARTITIONS):
-            records, self._positions[i] = self._cluster.log(OUTPUT, i).read(self._positions[i], 1 << 60, committed=True)
-            self.seen[i] += [r.offset for r in records]
+            self.seen[i] += [r.offset for r in self._new(OUTPUT, i)]
+            for record in self._new(state_topic(APP), i):
+                if record.key == KEY:
+                    checkpoint = decode_checkpoint(record.value)
+                    self.consumed[i] += checkpoint.consumed
+                    self.changes[i] += checkpoint.changes
+
+    def _new(self, topic: str, index: int) -> list[Record]:
+        position = self._positions.get((topic, index), 0)
+        records, self._positions[topic, index] = self._cluster.log(topic, index).read(position, 1 << 60, committed=True)
+        return records
 
 
 def expected(cluster: Cluster, scene: Scene, index: int) -> Expected:
@@ -113,6 +125,10 @@ def check(world: Any) -> None:
             for h in (dict(r.headers) for r in cluster.log(dead_letters_topic(APP), index).visible())
         )
         assert letters == want.rejected, f"partition {index}: dead letters {letters} instead of {want.rejected}"
+        records = sum(cluster.log(topic, index).high for topic in scene.topics)
+        assert world.reader.consumed[index] == records, \
+            f"O7 partition {index}: {world.reader.consumed[index]} records consumed of {records}"
+        assert world.reader.changes[index] == len(want.changes)
         _check_state(world, index, {t: o for (t, i), o in group.offsets.items() if i == index}, want)
     twice = sum(fault.startswith("store_") and fault.endswith(("broken", "full")) for fault in world.met) > 1
     for process in world.dead:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
-from tests.simulator.cluster import Cluster, Partition
+from tests.simulator.cluster import Partition
 from tests.simulator.log import Record
 
 _PLACE: Final = attrgetter("place")
@@ -193,6 +193,3 @@ def _message(record: Record, key: Partition) -> Message:
         topic=key[0], partition=key[1], offset=record.offset, key=record.key, value=record.value,
         headers=record.headers, timestamp=(1, record.at_ms),
     )
-
-
-__all__ = ["Cluster", "Consumer", "GroupMetadata"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from tests.simulator.seams import LATE_ENDS
-
 POINTS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
     # point: (passed about so often in a run, kinds)
     "poll": (40, ("crash", "pause")),
@@ -17,7 +15,8 @@ POINTS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
     "produce": (60, ("crash", "pause", "full", "fatal")),
     "send_offsets": (11, ("crash", "pause", "timed_out", "refused")),
     "offsets_sent": (11, ("crash", "pause")),
-    "end_txn": (11, ("crash", "pause", "lost", "reply_lost", *LATE_ENDS, "unknown", "unknown_done")),
+    "end_txn": (11, ("crash", "pause", "lost", "reply_lost", "delayed", "delayed", "resent", "resent",
+                     "unknown", "unknown_done")),
     "ended": (10, ("crash",)),
     "abort": (1, ("lost", "delayed", "crash")),
     "store_open": (10, ("crash", "broken")),

@@ -235,8 +235,7 @@ def _store_ahead(stack: ExitStack) -> None:
 
 MUTANTS["a_store_that_is_ahead_is_believed"] = _store_ahead
 
-if hasattr(Transactions, "_doubt"):
 
-    @_mutant(Transactions, "_doubt", ("end_txn", "delayed"))
-    def a_producer_is_used_on_after_a_repeated_end(_doubt: Original, self: Transactions, *_: Any) -> None:
-        return None
+@_mutant(Transactions, "_doubt", ("end_txn", "delayed"))
+def a_producer_is_used_on_after_a_repeated_end(_doubt: Original, self: Transactions, *_: Any) -> None:
+    return None

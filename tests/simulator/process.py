@@ -10,7 +10,6 @@ from typing import Any
 from tests.simulator.consumer import Consumer
 from tests.simulator.producer import Producer
 from tests.simulator.scene import FOLDER, Scene
-from tests.simulator.seams import committer_of, outside_of
 from tests.simulator.store import SimulatedStore
 
 from segue.errors import Unreachable
@@ -20,7 +19,7 @@ from segue_agents.transport.clients import producer_config
 from segue_agents.transport.lane import Signal
 from segue_agents.transport.session import Session
 from segue_agents.worker.clock import Clock, Ticker
-from segue_agents.worker.committer import TransactionLost
+from segue_agents.worker.committer import TransactionLost, make_committer
 from segue_agents.worker.loop import Worker
 from segue_agents.worker.watchdog import Verdict
 
@@ -115,8 +114,7 @@ class Process:
         self._world, self._open, self._stopping = world, False, False
         self._signals: deque[Signal] = deque()
         self._not_before_s = 0.0
-        outside = self._outside = outside_of(
-            world, self,
+        outside = self.outside = Outside(
             consumer=lambda config: Consumer(world, self, config), producer=lambda config: Producer(world, self, config),
             open_store=lambda folder: SimulatedStore(world, self, folder),
             monotonic=lambda: world.now_s, wall_ms=world.cluster.now_ms,
@@ -127,7 +125,7 @@ class Process:
         self.metrics = metrics
         place: Any = Place(name)
         clock = Clock.of(settings, outside)
-        committer = committer_of(world, producer_config(settings, name), outside)
+        committer = make_committer(producer_config(settings, name), outside)
         self.worker = Worker(settings, scene.plan, scene.encoder, committer, clock, metrics, outside,  # type: ignore[arg-type]
                              on_rebuild=self._end_session)
         self.worker._garbage = NoGarbage()  # type: ignore[assignment]
@@ -253,6 +251,3 @@ class Process:
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """On the event loop."""
         return drive(work)
-
-
-__all__ = ["Crash", "Outside", "Process", "drive"]

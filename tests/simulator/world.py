@@ -171,11 +171,11 @@ class World:
     def _aside(self) -> None:
         """Compaction, a look at the output, an operator who restarts a worker."""
         what = self.chance.randrange(10)
-        if what < 4:
+        if what < 8:
             self.reader.read()
-        elif what < 8:
+        if 4 <= what < 8:
             self.cluster.log(self._state_topic, self.chance.randrange(PARTITIONS)).compact(self.chance)
-        elif what == 8 and not self._healing and self.processes:
+        if what == 8 and not self._healing and self.processes:
             self.chance.choice(list(self.processes.values())).stop()
 
     def trace(self, *what: Any) -> None:
