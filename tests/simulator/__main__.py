@@ -53,7 +53,8 @@ def many(first: int, seeds: int, jobs: int, seconds: float) -> int:
         if now - told_at > PROGRESS_S:
             told_at = now
             left_s = (now - started_at) / total.seeds * (seeds - total.seeds)
-            sys.stderr.write(f"{total.seeds:,} of {seeds:,} seeds, {len(total.failed)} failed, {left_s:.0f} s to go\n")
+            failed = ", ".join(str(f.seed) for f in total.failed[:5]) or "none"
+            sys.stderr.write(f"{total.seeds:,} of {seeds:,} seeds, failed: {failed}; {left_s:.0f} s to go\n")
 
     total = tally_all(first, seeds, jobs, seconds, progress)
     print(report(total, started_at))

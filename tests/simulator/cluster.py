@@ -1,4 +1,4 @@
-"""The simulated broker: logs, the transaction coordinator, the group coordinator.
+"""The simulated broker: logs, the transaction coordinator; the groups have a file of their own.
 
 Transactions end by the protocol from before KIP-890, which librdkafka speaks: EndTxn names a producer and its epoch and
 no transaction, so one that comes late ends whatever this epoch has open by then. Markers are written after the answer,
@@ -14,9 +14,8 @@ from random import Random
 from typing import Any
 
 from confluent_kafka import KafkaError
+from tests.simulator.groups import Group, NewGroup, Partition
 from tests.simulator.log import Log
-
-Partition = tuple[str, int]
 
 
 @dataclass(slots=True)
@@ -31,84 +30,10 @@ class Transaction:
     """empty, ongoing, ending, committed, aborted"""
     logs: list[Log] = field(default_factory=list)
     offsets: dict[Partition, int] = field(default_factory=dict)
-    group: Group | None = None
+    group: Group | NewGroup | None = None
     since_s: float = 0.0
     commits: bool = False
     markers_left: int = 0
-
-
-@dataclass(slots=True)
-class Member:
-    """A static member of a group."""
-
-    id: str
-    client: Any
-    joined: bool = True
-    """has asked for the generation to come, or is in the present one"""
-
-
-class Group:
-    """Members, generation, assignment by range, committed offsets. All topics have the same partitions."""
-
-    def __init__(self, partitions: int) -> None:
-        self.partitions = partitions
-        self.members: dict[str, Member] = {}
-        self.generation = 0
-        self.assignment: dict[str, list[int]] = {}
-        self.rebalancing = False
-        self.offsets: dict[Partition, int] = {}
-        self.pending: dict[Partition, int] = {}
-        """how many transactions hold offsets of it that are not final"""
-        self._joins = 0
-
-    def join(self, instance: str, client: Any) -> str:
-        """A new member id. A static member that comes back takes its place without a rebalance."""
-        self._joins += 1
-        name = f"{instance}#{self._joins}"
-        known = self.members.get(instance)
-        self.members[instance] = Member(name, client)
-        if known is None or self.rebalancing:
-            self.begin_rebalance()
-            self.members[instance].joined = True
-            self.settle()
-        return name
-
-    def leave(self, instance: str) -> None:
-        """Expelled."""
-        del self.members[instance]
-        self.assignment.pop(instance, None)
-        self.begin_rebalance()
-        self.settle()
-
-    def begin_rebalance(self) -> None:
-        """Everybody has to join anew."""
-        if not self.rebalancing:
-            self.rebalancing = True
-            for member in self.members.values():
-                member.joined = False
-
-    def settle(self) -> None:
-        """The next generation begins once all have joined."""
-        if not self.rebalancing or not all(m.joined for m in self.members.values()):
-            return
-        self.rebalancing = False
-        self.generation += 1
-        names, self.assignment, start = sorted(self.members), {}, 0
-        for i, name in enumerate(names):
-            share = self.partitions // len(names) + (i < self.partitions % len(names))
-            self.assignment[name] = list(range(start, start + share))
-            start += share
-
-    def refusal(self, metadata: Any) -> int | None:
-        """Why offsets of a transaction are not taken; None: they are. Who names no generation is not asked."""
-        if metadata.generation < 0:
-            return None
-        member = self.members.get(metadata.instance)
-        if member is None:
-            return int(KafkaError.UNKNOWN_MEMBER_ID)
-        if member.id != metadata.member:
-            return int(KafkaError.FENCED_INSTANCE_ID)
-        return None if metadata.generation == self.generation else int(KafkaError.ILLEGAL_GENERATION)
 
 
 class Cluster:
@@ -119,7 +44,7 @@ class Cluster:
         self._start_ms = start_ms
         self.logs: dict[Partition, Log] = {}
         self.transactions: dict[str, Transaction] = {}
-        self.groups: dict[str, Group] = {}
+        self.groups: dict[str, Group | NewGroup] = {}
         self.appends = 0
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._later_count = 0
@@ -145,10 +70,10 @@ class Cluster:
             key, value, headers, self.now_ms() if at_ms is None else at_ms, self.appends, producer
         )
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str, protocol: str = "classic") -> Group | NewGroup:
         """Made when first asked for."""
         if name not in self.groups:
-            self.groups[name] = Group(self.partitions)
+            self.groups[name] = (NewGroup if protocol == "consumer" else Group)(self.partitions)
         return self.groups[name]
 
     # --- things that happen by themselves

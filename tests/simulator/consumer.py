@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
-from tests.simulator.cluster import Partition
+from tests.simulator.groups import Partition
 from tests.simulator.log import Record
 
 _PLACE: Final = attrgetter("place")
@@ -30,9 +30,10 @@ class Consumer:
         self.process = process
         self.silent_since: float | None = None
         """seconds; None: it sends heartbeats"""
-        self.session_timeout_s = config.get("session.timeout.ms", 45_000) / 1000
+        self.session_timeout_s = config.get("session.timeout.ms", 3_000) / 1000
         self._world, self._cluster = world, world.cluster
         self._group_id, self._instance = config["group.id"], config.get("group.instance.id", "")
+        self._protocol = config.get("group.protocol", "classic")
         self._group = None
         self._read_committed = config["isolation.level"] == "read_committed"
         self._positions: dict[Partition, int] = {}
@@ -51,7 +52,7 @@ class Consumer:
     def subscribe(self, topics: list[str], on_assign: Any = None, on_revoke: Any = None, on_lost: Any = None) -> None:
         self._topics = list(topics)
         self._callbacks = {"assign": on_assign, "revoke": on_revoke, "lost": on_lost}
-        self._group = self._cluster.group(self._group_id)
+        self._group = self._cluster.group(self._group_id, self._protocol)
 
     def consumer_group_metadata(self) -> GroupMetadata:
         return GroupMetadata(self._group_id, self._member, self._instance, self._generation)
@@ -84,10 +85,42 @@ class Consumer:
         self._callbacks[how](self, assigned)
         self.unassign()
 
+    def _reconcile(self) -> None:
+        """The same by KIP-848: partitions come and go one by one."""
+        group: Any = self._group
+        if not self._member:
+            self._member, self._assigned = group.join(self), []
+        if self._member not in group.members:
+            self._member, self._generation = "", -1
+            self._give_up("lost")
+            return
+        gone = group.too_much(self._member)
+        if gone:
+            self._hand_back(gone)
+            if self._member in group.held:  # it may have been expelled while it committed
+                group.held[self._member] -= gone
+            return
+        self._generation = group.epochs[self._member]
+        free = group.free(self._member)
+        if free:
+            group.held[self._member] |= free
+            found = [TopicPartition(t, i) for i in sorted(free) for t in self._topics]
+            self._assigned = [*(self._assigned or []), *found]
+            self._world.trace("assigned", self.process.name, sorted(free))
+            self._callbacks["assign"](self, found)
+
+    def _hand_back(self, indexes: set[int]) -> None:
+        going = [p for p in self._assigned or [] if p.partition in indexes]
+        self._world.trace("revoke", self.process.name, sorted(indexes))
+        self._callbacks["revoke"](self, going)
+        self._assigned = [p for p in self._assigned or [] if p.partition not in indexes]
+        for p in going:
+            self._forget((p.topic, p.partition))
+
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         """Waits until no transaction holds an offset of theirs."""
         self._world.at("committed", self.process)
-        group = self._cluster.group(self._group_id)
+        group = self._cluster.group(self._group_id, self._protocol)
         keys = [(p.topic, p.partition) for p in partitions]
         if not self._world.wait(self.process, timeout, lambda: not any(group.pending.get(k) for k in keys)):
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "pending offsets", retriable=True))
@@ -103,6 +136,16 @@ class Consumer:
         self.unassign()
         for p in partitions:
             self.seek(p)
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        for p in partitions:
+            self.seek(p)
+
+    def _forget(self, key: Partition) -> None:
+        self._positions.pop(key, None)
+        self._told_end.pop(key, None)
+        self._paused.discard(key)
+        self._fetched = [m for m in self._fetched if (m.topic(), m.partition()) != key]
 
     def unassign(self) -> None:
         self._positions.clear()
@@ -127,7 +170,10 @@ class Consumer:
     def poll(self, timeout: float | None = None) -> Message | None:
         self._world.at("poll", self.process)
         if self._group is not None:
-            self._keep_up()
+            if self._protocol == "consumer":
+                self._reconcile()
+            else:
+                self._keep_up()
         found = self.consume(1, timeout or 0.0)
         return found[0] if found else None
 
@@ -182,8 +228,11 @@ class Consumer:
     def close(self) -> None:
         """Gives back what it has; a static member does not leave the group."""
         self._world.alive(self.process)
-        if self._group is not None:
+        group: Any = self._group
+        if group is not None:
             self._give_up("revoke")
+            if self._protocol == "consumer" and self._member in group.members:
+                group.leave(self._member)
         if self.silent_since is None:
             self.silent_since = self._world.now_s
 

@@ -61,8 +61,10 @@ class Scene:
 
 
 @cache
-def scene(sources: tuple[str, ...], clock: Literal["ticks", "none"]) -> Scene:
-    """One of the four."""
+def scene(
+    sources: tuple[str, ...], clock: Literal["ticks", "none"], protocol: Literal["classic", "consumer"]
+) -> Scene:
+    """One of the eight."""
     declared: list[dict[str, Any]] = [d for d in segue_schemas.load_declarations() if d["source"] in sources]
     catalog = Catalog.from_declarations(declared)
     rules = _SITE + (_EMAIL if "email" in sources else "")
@@ -70,7 +72,7 @@ def scene(sources: tuple[str, ...], clock: Literal["ticks", "none"]) -> Scene:
     settings = Settings(
         app_id=APP, output_topic=OUTPUT, clock=clock, clock_delay_ms=CLOCK_DELAY_MS, data_dir=FOLDER,
         commit_interval_ms=2_000, idle_commit_interval_ms=700, transaction_timeout_ms=12_000, session_timeout_ms=3_000,
-        batch_rows=8, max_persons=3,
+        group_protocol=protocol, batch_rows=8, max_persons=3,
     )
     decoders = {source.topic: Decoder(i, plan) for i, source in enumerate(catalog.sources)}
     return Scene(plan, Engine(plan), ChangeEncoder(plan, 1), settings, decoders)

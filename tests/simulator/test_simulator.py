@@ -13,6 +13,7 @@ import pytest
 from tests.simulator.cluster import Cluster
 from tests.simulator.consumer import GroupMetadata
 from tests.simulator.faults import POINTS
+from tests.simulator.groups import Group, NewGroup
 from tests.simulator.run import quiet, simulate
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +110,7 @@ def test_an_open_transaction_holds_up_readers_until_its_timeout() -> None:
 def test_offsets_count_when_their_transaction_does() -> None:
     world = Clocked()
     group = world.cluster.group("g")
+    assert isinstance(group, Group)
     member = group.join("m", None)
     metadata = GroupMetadata("g", member, "m", group.generation)
     transaction, epoch = world.begun(b"1")
@@ -122,6 +124,20 @@ def test_offsets_count_when_their_transaction_does() -> None:
     group.settle()
     assert group.refusal(metadata) is not None
     assert group.assignment == {"m": [0], "n": [1]}
+
+
+def test_a_member_of_the_new_protocol_gets_what_another_has_given_up() -> None:
+    group = NewGroup(2)
+    first = group.join(None)
+    assert (group.too_much(first), group.free(first)) == (set(), {0, 1})
+    group.held[first] = {0, 1}
+    metadata = GroupMetadata("g", first, "", group.epochs[first])
+    second = group.join(None)
+    assert (group.too_much(first), group.too_much(second), group.free(second)) == ({1}, set(), set())
+    assert group.refusal(metadata) is None  # until it has given up what it should
+    group.held[first] = {0}
+    assert (group.too_much(first), group.free(second)) == (set(), {1})
+    assert group.refusal(metadata) is not None
 
 
 def test_compaction_keeps_the_newest_of_each_key() -> None:

@@ -36,7 +36,10 @@ class World:
         """`also`: a fault, point and kind, that this run has besides."""
         chance = self.chance = Random(seed)
         self.seed, self.now_s, self.steps = seed, 0.0, 0
-        self.scene: Scene = scene(chance.choice((("site",), ("site", "email"))), chance.choice(("ticks", "none")))
+        self.scene: Scene = scene(
+            chance.choice((("site",), ("site", "email"))), chance.choice(("ticks", "none")),
+            chance.choice(("classic", "classic", "consumer")),
+        )
         self.cluster = Cluster(lambda: self.now_s, START_MS, chance, PARTITIONS)
         self.disk = Disk()
         self.faults = plan_faults(chance, FAULTS_AT_MOST, also)
@@ -234,8 +237,8 @@ class World:
     def done(self) -> bool:
         """All inputs are committed, and nothing is in hand."""
         owned = [o for p in self.processes.values() for o in p.worker.owned.values()]
-        if len(self.processes) < len(SLOTS) or len(owned) != PARTITIONS or any(o.batches for o in owned):
-            return False
+        if sorted(o.index for o in owned) != list(range(PARTITIONS)) or any(o.batches for o in owned):
+            return False  # no owner yet, or one that has not heard yet that it is none
         return not self.unread() and self.cluster.at_rest()
 
     def commits(self) -> int:
