@@ -151,7 +151,7 @@ def find_gaps(settings: Settings) -> list[Gap]:
     indexes = counts.get(state_topic(settings.app_id), 0)
     if not indexes:
         return []  # it never started
-    with closing(Changelog(settings)) as changelog:
+    with closing(Changelog(settings, Outside())) as changelog:
         checkpoints = {i: newest_checkpoint(changelog, i) for i in range(indexes)}
     consumer = Consumer({**changelog_config(settings, "read_committed"), "group.id": settings.app_id})
     with closing(consumer):
@@ -284,7 +284,7 @@ def _write(settings: Settings, gaps: list[Gap], group: Any, who: str, now_ms: in
 def _moved(settings: Settings, gaps: list[Gap]) -> dict[int, Checkpoint]:
     """Index -> its newest checkpoint, with the offsets beyond the gaps; of indexes whose offsets move."""
     moved: dict[int, Checkpoint] = {}
-    with closing(Changelog(settings)) as changelog:
+    with closing(Changelog(settings, Outside())) as changelog:
         for index in sorted({g.partition for g in gaps}):
             found = newest_checkpoint(changelog, index)
             if found is None:

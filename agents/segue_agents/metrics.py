@@ -27,6 +27,9 @@ class Metric(NamedTuple):
 
 METRICS: Final = (
     Metric("events_consumed_total", "counter", ("source",), "Records passed, good, of no concern or rejected."),
+    Metric("records_total", "counter", ("partition", "outcome"),
+           "Records consumed, and what became of them: consumed = applied + late + ignored + duplicate + future + "
+           "dead_letter."),
     Metric("events_late_total", "counter", (), "Events that came behind their time and were folded in."),
     Metric("events_settled_early_total", "counter", (),
            "Events of persons with too many of them for the log that takes late ones; a later late one comes after these."),
@@ -55,11 +58,15 @@ METRICS: Final = (
     Metric("state_memory_persons", "gauge", ("partition",), "Persons whose state is in memory."),
     Metric("state_memory_bytes", "gauge", ("partition",), "The states in memory, as they are stored."),
     Metric("state_bytes", "gauge", ("partition",), "The store's size on disk and in its buffers."),
+    Metric("store_full", "gauge", ("partition",), "1 while the disk has no room for what is committed; it waits."),
     Metric("timers_pending", "gauge", ("partition",), "Timers that wait."),
     Metric("segment_backfill_pending", "gauge", ("segment",),
            "1 while a segment looks back further than a leaf of it has been kept; 0: it is exact."),
     Metric("partitions_assigned", "gauge", (), "Partition indexes this worker has, restoring ones included."),
     Metric("restore_progress_ratio", "gauge", ("partition",), "How far a partition's state is back, 0 to 1."),
+    Metric("transactions_torn_total", "counter", (),
+           "Transactions found in the changelog without their checkpoint; their states were left out of a restore."),
+    Metric("stores_set_aside_total", "counter", (), "Damaged or foreign stores renamed and built anew."),
     Metric("build_info", "gauge", ("version", "layout"), "1; what runs."),
 )
 

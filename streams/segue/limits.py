@@ -35,6 +35,11 @@ EVENT_BYTES: Final = 256 * 1024
 """an event; a larger one goes to the dead letters as too_large"""
 BREAKER_WINDOW_RECORDS: Final = 10_000
 """newest records of a topic's partition over which the breaker's ratio is taken; fewer give no ratio"""
+DEAD_LETTER_BYTES: Final = 768 * 1024
+"""a dead letter's value; with headers it stays below the 1 MB a Kafka topic takes by default, since a dead letter that
+cannot be written would stop its partition for ever"""
+DEAD_LETTER_KEY_BYTES: Final = 64 * 1024
+"""likewise its key, and the record's own headers together"""
 MAX_FUTURE_MS: Final = 5 * 60_000
 """how far an event may be ahead of the clock"""
 WINDOW_VALUES: Final = 1_000

@@ -14,6 +14,7 @@ from segue_agents.codecs.changes import decode_change
 from segue_agents.topics import clock_topic, dead_letters_topic, state_topic
 from segue_agents.worker.checkpoint import KEY, decode_checkpoint
 from segue_agents.worker.clock import decode_tick
+from segue_agents.worker.store import _OWNER as OWNER
 
 
 class Expected(NamedTuple):
@@ -164,7 +165,7 @@ def _check_state(world: Any, index: int, committed: dict[str, int], want: Expect
     owners = [p.worker.owned[index] for p in world.processes.values() if index in p.worker.owned]
     assert len(owners) == 1, f"partition {index} has {len(owners)} owners"
     owned = owners[0]
-    rows = dict(owned.store._db.table.rows)
+    rows = {k: v for k, v in owned.store._db.table.rows.items() if k != OWNER}
     stored = decode_checkpoint(rows.pop(KEY))
     assert stored.offsets == checkpoint.offsets, f"O4 partition {index}: the store is of {stored.offsets}"
     assert rows == held, f"O4 partition {index}: store and changelog differ at {_differing(rows, held)}"

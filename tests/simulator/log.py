@@ -70,9 +70,10 @@ class Log:
         """All that read_committed shows."""
         return self.read(self.low, 1 << 60, committed=True)[0]
 
-    def compact(self, chance: Random) -> None:
-        """As a cleaner does now and then: of a key's records but the newest, and of what was aborted, some go."""
-        clean_to = self.stable() - chance.randrange(4)
+    def compact(self, chance: Random, before_ms: int) -> None:
+        """As a cleaner does now and then, up to a time: all of a key's records but the newest, some of the aborted, go."""
+        young = next((r.offset for r in self.records if r.at_ms > before_ms), self.high)
+        clean_to = min(young, self.stable() - chance.randrange(4))
         newest = {r.key: r.offset for r in self.records if r.state == COMMITTED and r.offset < clean_to}
         self.records = [
             r for r in self.records

@@ -21,6 +21,7 @@ from segue_agents.worker.committer import TransactionLost, Transactions
 from segue_agents.worker.loop import Worker
 from segue_agents.worker.owned import Owned
 from segue_agents.worker.recovery import Recovery
+from segue_agents.worker.standing import AHEAD, BEHIND, EQUAL, Standing
 from segue_agents.worker.store import Store
 
 Original = Any
@@ -161,25 +162,19 @@ def an_overtaken_restore_refuses(_doubt: Original, self: Session, refused: Any) 
 # --- the store and its recovery
 
 
-@_mutant(Store, "_rows", ("store_scan", "broken"))
-def a_short_scan_is_believed(_rows: Original, self: Store, first: bytes) -> Iterator[tuple[bytes, bytes]]:
-    rows = self._db.iter()
-    rows.seek(first)
-    while rows.valid():
-        yield rows.key(), rows.value()
-        rows.next()
+@_mutant(Store, "_must_end", ("store_scan", "broken"))
+def a_short_scan_is_believed(_must_end: Original, self: Store, _last: bytes) -> None:
+    """And nobody counts."""
 
 
-@_mutant(recovery, "decide")
-def a_store_that_is_behind_is_believed(decide: Original, stored: Any, committed: Any) -> Any:
-    found = decide(stored, committed)
-    return "go" if found == "replay" and stored.whole else found
+@_mutant(recovery, "judge")
+def a_store_that_is_behind_is_believed(judge: Original, *arguments: Any) -> Standing:
+    return EQUAL if (found := judge(*arguments)) is BEHIND else found
 
 
 @_mutant(PartitionState, "restore")
-def a_timer_is_dropped_at_a_restore(restore: Original, self: PartitionState, person: bytes, encoded: bytes) -> None:
-    if not person.endswith(b"1"):
-        restore(self, person, encoded)
+def a_timer_is_dropped_at_a_restore(restore: Original, self: PartitionState, stored: Any) -> None:
+    restore(self, [row for row in stored if row[0].endswith(b"1")])
 
 
 @_mutant(changelog, "changelog_config")
@@ -202,11 +197,11 @@ def a_replay_begins_one_record_late(read: Original, self: Changelog, partition: 
 
 
 @_mutant(Recovery, "_replay")
-def a_replay_forgets_the_checkpoint(
-    _replay: Original, self: Recovery, index: int, store: Any, stored: Any, *where: int
-) -> Any:
-    found = _replay(self, index, store, stored, *where)
-    return stored if stored is not None and stored.layout_id else found
+def a_replay_forgets_the_checkpoint(_replay: Original, self: Recovery, recovered: Any, *where: Any, **more: Any) -> None:
+    before = recovered.checkpoint
+    _replay(self, recovered, *where, **more)
+    if before is not None and before.layout_id:
+        recovered.checkpoint = before
 
 
 def _store_ahead(stack: ExitStack) -> None:
@@ -221,16 +216,11 @@ def _store_ahead(stack: ExitStack) -> None:
 
         return instead
 
-    def decide(original: Original) -> Any:
-        def instead(stored: Any, committed: Any) -> Any:
-            ahead = stored is not None and committed and stored.offsets != committed
-            return "go" if ahead and stored.whole and any(o > committed.get(t, 0) for t, o in stored.offsets.items()) \
-                else original(stored, committed)
-
-        return instead
+    def judge(original: Original) -> Any:
+        return lambda *arguments: EQUAL if (found := original(*arguments)) is AHEAD else found
 
     stack.enter_context(_instead(Worker, "_finish", finish))
-    stack.enter_context(_instead(recovery, "decide", decide))
+    stack.enter_context(_instead(recovery, "judge", judge))
 
 
 MUTANTS["a_store_that_is_ahead_is_believed"] = _store_ahead

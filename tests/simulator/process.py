@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 from tests.simulator.consumer import Consumer
 from tests.simulator.producer import Producer
 from tests.simulator.scene import FOLDER, Scene
-from tests.simulator.store import SimulatedStore
+from tests.simulator.store import Folder, SimulatedStore
 
 from segue.errors import Unreachable
 from segue_agents.outside import Outside
@@ -37,7 +36,7 @@ class Place:
         self.name = name
         self.folder = FOLDER / name
 
-    def partition_folder(self, index: int) -> Path:
+    def partition_folder(self, index: int) -> Folder:
         return self.folder / f"partition-{index}"
 
     def release(self) -> None:
@@ -70,6 +69,16 @@ class NoGarbage:
         pass
 
     def committed(self) -> None:
+        pass
+
+
+class NoBar:
+    """RestoreProgress's interface."""
+
+    def __call__(self, _partition: int, _share: float) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 
@@ -114,8 +123,11 @@ class Process:
         self._world, self._open, self._stopping = world, False, False
         self._signals: deque[Signal] = deque()
         self._not_before_s = 0.0
+        self._meanwhile: Callable[[], None] | None = None
+        """what the session does while its batch waits"""
         outside = self.outside = Outside(
             consumer=lambda config: Consumer(world, self, config), producer=lambda config: Producer(world, self, config),
+            topic_identity=lambda _config, topic: ("simulated", topic),
             open_store=lambda folder: SimulatedStore(world, self, folder),
             monotonic=lambda: world.now_s, wall_ms=world.cluster.now_ms,
             sleep=lambda seconds: world.wait(self, seconds, lambda: False),
@@ -130,7 +142,8 @@ class Process:
                              on_rebuild=self._end_session)
         self.worker._garbage = NoGarbage()  # type: ignore[assignment]
         self.ticker = Ticker(settings, clock, outside, self._owned) if settings.clock == "ticks" else None
-        assignment = Assignment(settings, scene.engine, scene.plan.catalog, lambda _i, _share: None, outside)
+        bar: Any = NoBar()
+        assignment = Assignment(settings, scene.engine, scene.plan.catalog, metrics, bar, outside)  # type: ignore[arg-type]
         decoders: Any = scene.decoders
         self.session = Session(settings, place, self.worker, committer, decoders, assignment, clock, metrics,  # type: ignore[arg-type]
                                outside, self, self.ticker)
@@ -142,7 +155,11 @@ class Process:
         return self.session.owned
 
     async def _pause(self, seconds: float) -> None:
+        """The agent waits; the commit's timer goes on, and the session that waits for room on the channel."""
         self._world.wait(self, seconds, lambda: False)
+        drive(self.worker.commit_when_due())
+        if self._meanwhile is not None and self._world.chance.random() < 0.3:
+            self._meanwhile()
 
     def _background(self, function: Callable[..., None], *arguments: Any) -> Thread:
         thread = Thread(function, arguments)
@@ -241,11 +258,14 @@ class Process:
 
     def put(self, signal: Signal, meanwhile: Callable[[], None]) -> None:
         """The channel holds two; then the agent has to take one first."""
-        del meanwhile
         while len(self._signals) >= QUEUED_BATCHES or (self._signals and self._world.chance.random() < 0.3):
             if self.worker.failed is not None:
                 return
-            self.work_off()
+            self._meanwhile = meanwhile
+            try:
+                self.work_off()
+            finally:
+                self._meanwhile = None
         self._signals.append(signal)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Final, Literal
 
 from tests.simulator.decoder import Decoder
+from tests.simulator.store import Folder
 
 import segue_schemas
 from segue.catalog import Catalog
@@ -20,7 +20,7 @@ from segue_agents.settings import Settings
 PARTITIONS: Final = 2
 APP: Final = "sim"
 OUTPUT: Final = "changes"
-FOLDER: Final = Path("/simulated")
+FOLDER: Final = Folder("/simulated")
 CLOCK_DELAY_MS: Final = 1_000
 START_MS: Final = 1_790_000_000_000
 
@@ -70,7 +70,7 @@ def scene(
     rules = _SITE + (_EMAIL if "email" in sources else "")
     plan = compile_plan(parse_rules([("rules.yaml", rules)], catalog), catalog)
     settings = Settings(
-        app_id=APP, output_topic=OUTPUT, clock=clock, clock_delay_ms=CLOCK_DELAY_MS, data_dir=FOLDER,
+        app_id=APP, output_topic=OUTPUT, clock=clock, clock_delay_ms=CLOCK_DELAY_MS,
         commit_interval_ms=2_000, idle_commit_interval_ms=700, transaction_timeout_ms=12_000, session_timeout_ms=3_000,
         group_protocol=protocol, batch_rows=8, max_persons=3,
     )

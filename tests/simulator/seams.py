@@ -1,44 +1,28 @@
-"""Hands the simulated outside to code that does not take it as an argument yet."""
+"""What the worker's code reaches without being handed it: folders, and the bytes of a RocksDB batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from segue_agents.worker import changelog, recovery
+from segue_agents.worker import links, recovery, store
 
-
-class _Time:
-    """The module `time`, simulated."""
-
-    def __init__(self, world: Any) -> None:
-        self._world = world
-
-    def monotonic(self) -> float:
-        return float(self._world.now_s)
+COMPACTION_LAG_MS: Final = 5_000
+"""a run takes a minute"""
 
 
 @contextmanager
 def patched(world: Any) -> Iterator[None]:
     """For the time of a run."""
-
-    def consumer(config: dict[str, Any]) -> Any:
-        return world.running[-1].outside.consumer(config)
-
-    def open_store(folder: Path) -> Any:
-        return world.running[-1].outside.open_store(folder)
-
-    clock = _Time(world)
     wanted: list[tuple[Any, str, Any]] = [
-        (changelog, "Consumer", consumer), (recovery, "Store", open_store), (recovery, "wipe", world.disk.wipe),
-        (changelog, "time", clock), (recovery, "time", clock),
+        (recovery, "wipe", world.disk.wipe), (recovery, "set_aside", world.disk.set_aside),
+        (recovery, "free_share", lambda _folder: 1.0), (store, "_batch", list),
+        (links, "COMPACTION_LAG_MS", COMPACTION_LAG_MS),
     ]
-    before = [(module, name, getattr(module, name)) for module, name, _ in wanted if hasattr(module, name)]
+    before = [(module, name, getattr(module, name)) for module, name, _ in wanted]
     for module, name, value in wanted:
-        if hasattr(module, name):
-            setattr(module, name, value)
+        setattr(module, name, value)
     try:
         yield
     finally:

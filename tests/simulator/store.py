@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import PurePosixPath
 from random import Random
 from typing import Any
 
-from segue_agents.worker.checkpoint import KEY, Checkpoint
 from segue_agents.worker.store import Store, StoreBroken
+
+Row = tuple[bytes, bytes | None]
 
 
 class Table:
@@ -17,31 +18,49 @@ class Table:
     def __init__(self) -> None:
         self.flushed: dict[bytes, bytes] = {}
         self.rows: dict[bytes, bytes] = {}
-        self.writes: list[tuple[dict[bytes, bytes], set[bytes]]] = []
+        self.writes: list[list[Row]] = []
         self.open = False
         self.damaged = False
         """half of it cannot be read; stays so until it is wiped"""
 
-    def write(self, puts: dict[bytes, bytes], deletes: set[bytes]) -> None:
-        """One batch."""
-        self.writes.append((puts, deletes))
-        _apply(self.rows, puts, deletes)
+    def write(self, batch: list[Row]) -> None:
+        """All or nothing."""
+        self.writes.append(batch)
+        _apply(self.rows, batch)
 
     def flush(self) -> None:
         """Everything is on disk."""
         self.flushed, self.writes = dict(self.rows), []
 
+    def close(self, chance: Random) -> None:
+        """What was not flushed is as after a crash."""
+        self.crash(chance)
+
     def crash(self, chance: Random) -> None:
         """Of the writes since the last flush the first few may have reached the disk."""
-        for puts, deletes in self.writes[: chance.randrange(len(self.writes) + 1)]:
-            _apply(self.flushed, puts, deletes)
+        for batch in self.writes[: chance.randrange(len(self.writes) + 1)]:
+            _apply(self.flushed, batch)
         self.rows, self.writes, self.open = dict(self.flushed), [], False
 
 
-def _apply(rows: dict[bytes, bytes], puts: dict[bytes, bytes], deletes: set[bytes]) -> None:
-    for key in deletes:
-        rows.pop(key, None)
-    rows.update(puts)
+def _apply(rows: dict[bytes, bytes], batch: list[Row]) -> None:
+    for key, value in batch:
+        if value is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = value
+
+
+class Folder(PurePosixPath):
+    """A path on the simulated disk: what the recovery asks of one."""
+
+    disk: Disk
+
+    def exists(self) -> bool:
+        return str(self) in self.disk.tables
+
+    def mkdir(self, *_: Any, **__: Any) -> None:
+        pass
 
 
 class Disk:
@@ -49,14 +68,20 @@ class Disk:
 
     def __init__(self) -> None:
         self.tables: dict[str, Table] = {}
+        self.full_until_s = 0.0
 
-    def table(self, folder: Path) -> Table:
+    def table(self, folder: PurePosixPath) -> Table:
         """Made when first asked for."""
         return self.tables.setdefault(str(folder), Table())
 
-    def wipe(self, folder: Path) -> None:
+    def wipe(self, folder: PurePosixPath) -> None:
         """Removes a folder."""
         self.tables.pop(str(folder), None)
+
+    def set_aside(self, folder: PurePosixPath, _wall_ms: int) -> PurePosixPath:
+        """Nobody looks at it again."""
+        self.wipe(folder)
+        return folder.with_name(f"{folder.name}.damaged")
 
     def crash(self, slot: str, chance: Random) -> None:
         """The process of that slot is gone."""
@@ -106,18 +131,59 @@ class _Database:
             raise ValueError("Corruption: block checksum mismatch")
         return [self.table.rows.get(key) for key in keys]
 
-    def iter(self) -> _Rows:
+    def write(self, batch: list[Row], _options: Any) -> None:
+        kind, disk = self._world.at("store_write", self._process), self._world.disk
+        if kind == "full":
+            disk.full_until_s = self._world.now_s + self._world.chance.choice((0.5, 3.0, 20.0))
+        if self._world.now_s < disk.full_until_s:
+            raise ValueError("IO error: No space left on device: While appending to file")
+        if kind == "broken":
+            raise ValueError("IO error: While appending to file: Input/output error")
+        self.table.write(batch)
+        if self._world.chance.random() < 0.1:
+            self.table.flush()
+        self._world.at("store_written", self._process)
+
+    def items(self, from_key: bytes, **_: Any) -> Iterator[tuple[bytes, bytes]]:
+        """RocksDB's: over a damaged block it ends early and says nothing."""
         if self._world.at("store_scan", self._process) == "broken":
             self.table.damaged = True
+        rows = self._cursor(from_key)
+        while rows.valid():
+            yield rows.key(), rows.value()
+            rows.next()
+
+    def iter(self, _options: Any = None) -> _Rows:
         return _Rows(sorted(self.table.rows.items()), self.table.damaged)
+
+    def _cursor(self, first: bytes) -> _Rows:
+        rows = self.iter()
+        rows.seek(first)
+        return rows
+
+    def set_options(self, _options: dict[str, str]) -> None:
+        self._world.alive(self._process)
+
+    def property_int_value(self, _name: str) -> int:
+        return 0
+
+    def flush(self) -> None:
+        self._world.alive(self._process)
+        self.table.flush()
+
+    def close(self) -> None:
+        self._world.alive(self._process)
+        self.table.close(self._world.chance)
 
 
 class SimulatedStore(Store):
-    """The worker's own code, but for what opens, writes and closes RocksDB."""
+    """The worker's own code, but for what opens RocksDB and asks how full a disk is."""
 
-    def __init__(self, world: Any, process: Any, folder: Path) -> None:
-        self.folder = folder
-        self._world, self._process = world, process
+    def __init__(self, world: Any, process: Any, folder: PurePosixPath) -> None:
+        self.folder: Any = folder
+        self._wall_ms = world.cluster.now_ms
+        self._waiting, self._room_since_ms = None, 0
+        self._write_options = self._read_options = None  # type: ignore[assignment]
         kind = world.at("store_open", process)
         table = world.disk.table(folder)
         if table.open:
@@ -127,22 +193,5 @@ class SimulatedStore(Store):
         table.open = True
         self._db: Any = _Database(world, process, table)
 
-    def write(self, states: Iterable[tuple[bytes, bytes]], checkpoint: Checkpoint, gone: Iterable[bytes] = ()) -> None:
-        kind = self._world.at("store_write", self._process)
-        if kind in ("broken", "full"):
-            raise StoreBroken("IO error: No space left on device")
-        puts = dict(states)
-        puts[KEY] = checkpoint.encode()
-        self._db.table.write(puts, set(gone))
-        if self._world.chance.random() < 0.1:
-            self._db.table.flush()
-        self._world.at("store_written", self._process)
-
-    def size_bytes(self) -> int:
-        return 0
-
-    def close(self) -> None:
-        if self._process.dead:
-            return
-        self._db.table.flush()
-        self._db.table.open = False
+    def _has_had_room(self) -> bool:
+        return False

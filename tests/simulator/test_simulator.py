@@ -147,7 +147,7 @@ def test_compaction_keeps_the_newest_of_each_key() -> None:
         world.cluster.append("t", 0, b"k%d" % chance.randrange(5), b"%d" % i)
     log = world.cluster.log("t", 0)
     newest = {r.key: r.value for r in log.visible()}
-    log.compact(chance)
+    log.compact(chance, 0)
     assert {r.key: r.value for r in log.visible()} == newest
     assert Counter(r.key for r in log.visible()).total() < 20
     assert log.high == 200

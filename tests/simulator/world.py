@@ -17,7 +17,8 @@ from tests.simulator.decoder import BROKEN, encode
 from tests.simulator.faults import plan_faults
 from tests.simulator.process import Crash, Process
 from tests.simulator.scene import APP, EVENTS, PARTITIONS, START_MS, Scene, scene
-from tests.simulator.store import Disk
+from tests.simulator.seams import COMPACTION_LAG_MS
+from tests.simulator.store import Disk, Folder
 
 from segue_agents.topics import clock_topic, state_topic
 from segue_agents.worker.clock import encode_tick
@@ -41,7 +42,7 @@ class World:
             chance.choice(("classic", "classic", "consumer")),
         )
         self.cluster = Cluster(lambda: self.now_s, START_MS, chance, PARTITIONS)
-        self.disk = Disk()
+        self.disk = Folder.disk = Disk()
         self.faults = plan_faults(chance, FAULTS_AT_MOST, also)
         self.met: list[str] = []
         """the faults that have come to pass"""
@@ -177,7 +178,8 @@ class World:
         if what < 8:
             self.reader.read()
         if 4 <= what < 8:
-            self.cluster.log(self._state_topic, self.chance.randrange(PARTITIONS)).compact(self.chance)
+            log = self.cluster.log(self._state_topic, self.chance.randrange(PARTITIONS))
+            log.compact(self.chance, self.cluster.now_ms() - COMPACTION_LAG_MS)
         if what == 8 and not self._healing and self.processes:
             self.chance.choice(list(self.processes.values())).stop()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicPartition
@@ -14,14 +15,16 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicP
 from segue.catalog import Catalog
 from segue.engine import Engine, PartitionState
 from segue.errors import StateError, Unreachable
+from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.worker.changelog import Changelog
+from segue_agents.worker.progress import RestoreProgress
 from segue_agents.worker.recovery import Cancelled, Recovered, Recovery
 from segue_agents.worker.store import Slot, StoreBroken
 
-RESTORED_AT_ONCE: Final = 4
-"""partitions; each has consumers, buffers and a thread while it lasts"""
+RESTORED_AT_ONCE: Final = 2
+"""partitions; one waits for Kafka while the other works. Each has consumers, buffers and threads while it lasts"""
 _START: Final = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END}
 _log = structlog.get_logger(__name__)
 
@@ -87,12 +90,14 @@ def starting_offsets(consumer: Any, assigned: Iterable[Any], settings: Settings,
 class Assignment:
     """Recovers what was assigned, each index on a thread of its own; the session's thread takes what is ready."""
 
-    def __init__(self, settings: Settings, engine: Engine, catalog: Catalog, progress: Callable[[int, float], None],
-                 outside: Outside) -> None:
+    def __init__(
+        self, settings: Settings, engine: Engine, catalog: Catalog, metrics: Metrics, bar: RestoreProgress,
+        outside: Outside,
+    ) -> None:
         self.catalog = catalog
         self._settings = settings
         self._engine = engine
-        self._progress = progress
+        self._metrics, self._bar = metrics, bar
         self._outside = outside
         self._epoch = 0
         self._at_once = threading.Semaphore(RESTORED_AT_ONCE)
@@ -121,6 +126,7 @@ class Assignment:
             self._under_way[index][0].set()
         for index in gone:
             self._under_way.pop(index)[1].join()
+        self._bar.close()
         kept: list[Ready | Refused | BaseException] = []
         while True:
             try:
@@ -153,14 +159,18 @@ class Assignment:
                 return
         changelog = None
         try:
-            changelog = Changelog(self._settings)
+            changelog = Changelog(self._settings, self._outside)
             recovery = Recovery(
                 changelog, self._engine.program.layout, self._settings.app_id,
-                self._settings.guarantee == "exactly_once", self._progress, cancelled,
+                self._settings.guarantee == "exactly_once", self._progress, cancelled, self._outside,
+                lambda: self._metrics.add("stores_set_aside_total", 1),
             )
             self._progress(index, 0.0)
-            state = self._engine.partition(index)
-            recovered = recovery.recover(index, slot.partition_folder(index), committed, state)
+            recovered = recovery.recover(
+                index, slot.partition_folder(index), committed, partial(self._engine.partition, index)
+            )
+            self._metrics.add("transactions_torn_total", recovered.torn)
+            state = cast("PartitionState", recovered.partition)
             self._ready.put(Ready(epoch, recovered, state, self._seeks(recovered, committed)))
         except Cancelled:
             pass
@@ -174,6 +184,10 @@ class Assignment:
             if changelog is not None:
                 changelog.close()
             self._at_once.release()
+
+    def _progress(self, index: int, share: float) -> None:
+        self._metrics.set("restore_progress_ratio", share, str(index))
+        self._bar(index, share)
 
     def _seeks(self, recovered: Recovered, committed: dict[str, int]) -> list[Any]:
         """The checkpoint decides: the group's offsets may have expired, or (at least once) lag behind it."""

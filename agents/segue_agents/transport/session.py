@@ -180,6 +180,9 @@ class Session:
     def _offer(self, caught_up: bool) -> None:
         """Batches to the agent. While Kafka has more, only full ones: a batch costs its overhead whatever its size."""
         rows = self._settings.batch_rows
+        for index in self._worker.stopped & self._lanes.keys():
+            del self._lanes[index]  # what it holds is read again when it is assigned anew
+            self._consumer.pause([TopicPartition(t, index) for t in self._topics])
         for lane in list(self._lanes.values()):
             if not lane.fed:
                 continue

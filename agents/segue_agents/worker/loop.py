@@ -7,7 +7,7 @@ never overlap. Batches of partitions that have gone are skipped by their epoch.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, Final
 
@@ -26,14 +26,16 @@ from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic, dead_letters_topic, state_topic
 from segue_agents.transport.lane import Signal
+from segue_agents.worker import balance
+from segue_agents.worker.breaker import Breaker, Trip
 from segue_agents.worker.checkpoint import KEY
 from segue_agents.worker.clock import Clock
 from segue_agents.worker.committer import RESTART_EXIT_CODE, Committer, TransactionLost
-from segue_agents.worker.dead_letters import dead_letter_headers, original
+from segue_agents.worker.dead_letters import dead_letter
 from segue_agents.worker.memory import Garbage
 from segue_agents.worker.owned import Owned
 from segue_agents.worker.recovery import Recovered
-from segue_agents.worker.store import StoreBroken
+from segue_agents.worker.store import StoreBroken, StoreFull
 from segue_agents.worker.watchdog import Watchdog
 
 REBUILDS: Final = 5
@@ -41,6 +43,8 @@ REBUILDS: Final = 5
 REBUILDS_WITHIN_S: Final = 120.0
 CLOCK_ONLY_INTERVALS: Final = 10
 """when nothing but time has passed, only every so many intervals are committed"""
+ROOM_ASKED_EVERY_S: Final = 1.0
+ROOM_PAUSE_S: Final = 0.2
 _log = structlog.get_logger(__name__)
 
 
@@ -62,6 +66,8 @@ class Worker:
         self.owned: dict[int, Owned] = {}
         self.group: Any = None
         """the consumer's group metadata: set by the session after each poll, so that no older one goes into a commit"""
+        self.stopped: set[int] = set()
+        """indexes that go no further until they are assigned anew; read by the session"""
         self.commits = 0
         """so far"""
         self.watchdog = Watchdog(settings.commit_interval_ms, settings.transaction_timeout_ms,
@@ -71,6 +77,7 @@ class Worker:
         self._topics = tuple(s.topic for s in plan.catalog.sources)
         self._state_topic, self._clock_topic = state_topic(settings.app_id), clock_topic(settings.app_id)
         self._dead_letters = dead_letters_topic(settings.app_id)
+        self._breaker = Breaker(self._topics, settings.breaker_consecutive, settings.breaker_ratio)
         self._encoder = encoder
         self._committer = committer
         self._clock = clock
@@ -82,7 +89,10 @@ class Worker:
         self._caught_up = True
         self._urgent = False
         self._committed_at = self._stepped_at = self._outside.monotonic()
+        self._room_asked_at = 0.0
         self._arrivals: list[int] = []
+        self._counted: Counter[tuple[str, ...]] = Counter()
+        """metric and labels -> what has been counted since the last commit"""
         self._rebuilds: deque[float] = deque(maxlen=REBUILDS)
 
     # --- the loop
@@ -93,11 +103,16 @@ class Worker:
             await self.take(signal)
 
     async def take(self, signal: Signal) -> None:
-        """One batch: read, step, commit."""
+        """One batch: read, step, commit. Waits while the disk is full; the gate stays open meanwhile."""
+        while self._waits_for_room(signal):
+            await self._outside.pause(ROOM_PAUSE_S)
         async with self._gate:
             owned = self.owned.get(signal.batch.partition)
             if owned is None or owned.epoch != signal.epoch or self.failed is not None:
                 return  # the partition has gone meanwhile; whoever has it reads this again
+            if (trip := self._breaker.check(signal.batch)) is not None:
+                self._stop(trip)
+                return
             try:
                 owned.read(signal.batch)
                 step = owned.state.step(signal.batch)
@@ -124,15 +139,31 @@ class Worker:
 
     async def commit_when_due(self) -> None:
         """Commits what no further batch has committed: called now and then."""
-        if self._due():
+        if self._due() or any(o.store.pending for o in self.owned.values()):
             async with self._gate:
-                if self._due():  # again: a batch may have committed meanwhile
-                    try:
+                try:
+                    await self._retry_stores()
+                    if self._due():  # again: a batch may have committed meanwhile
                         await self._end_transaction()
-                    except (TransactionLost, StoreBroken) as lost:
-                        await self._rebuild(lost)
+                except (TransactionLost, StoreBroken) as lost:
+                    await self._rebuild(lost)
         elif not self._gate.locked():
             self._committer.serve()  # or its statistics pile up while nothing commits
+
+    def _waits_for_room(self, signal: Signal) -> bool:
+        owned = self.owned.get(signal.batch.partition)
+        return owned is not None and owned.epoch == signal.epoch and owned.store.pending and self.failed is None
+
+    async def _retry_stores(self) -> None:
+        """What Kafka has and a full disk has not: tried again now and then. Under the gate."""
+        if self._outside.monotonic() - self._room_asked_at < ROOM_ASKED_EVERY_S:
+            return
+        for owned in [o for o in self.owned.values() if o.store.pending]:
+            self._room_asked_at = self._outside.monotonic()
+            has_room = await self._outside.apart(owned.store.retry)
+            self._metrics.set("store_full", not has_room, str(owned.index))
+            if has_room:
+                _log.info("store_has_room", partition=owned.index)
 
     def _due(self) -> bool:
         if self.failed is not None or not any(o.batches for o in self.owned.values()):
@@ -144,6 +175,13 @@ class Worker:
         idle = self._caught_up or (now - self._stepped_at) * 1000 >= settings.idle_commit_interval_ms
         return passed_ms >= (settings.idle_commit_interval_ms if idle else settings.commit_interval_ms)
 
+    def _stop(self, trip: Trip) -> None:
+        """A partition whose records are mostly refused goes no further; its offsets stay where they are."""
+        if trip.partition not in self.stopped:
+            self.stopped.add(trip.partition)
+            self._metrics.set("partition_stopped", 1, str(trip.partition), trip.reason)
+            _log.error("partition_stopped", partition=trip.partition, error=f"{trip.what} {trip.to_do}")
+
     # --- what goes out
 
     def _send(self, owned: Owned, batch: Batch, step: Step) -> None:
@@ -153,10 +191,9 @@ class Worker:
             for change in step.changes:
                 key, value, headers = encode(change, now_ms, index)
                 produce(topic, index, key, value, headers)
-        for rejected in batch.rejected:
-            key_, value_ = original(rejected.record)
-            produce(self._dead_letters, index, key_, value_,
-                    dead_letter_headers(rejected, self._topics[rejected.source], index))
+        for rejected in (*batch.rejected, *step.rejected):
+            key_, value_, headers_ = dead_letter(rejected, self._topics[rejected.source], index)
+            produce(self._dead_letters, index, key_, value_, headers_)
 
     async def _end_transaction(self) -> None:
         """States, checkpoints and offsets; then the stores. Raises TransactionLost, StoreBroken."""
@@ -167,6 +204,7 @@ class Worker:
         self.commits += 1
         self.watchdog.committed()
         self._garbage.committed()
+        self._tell(dirty)
         self._metrics.add("commits_total", 1)
         self._metrics.observe("commit_duration_seconds", self._committed_at - started)
         now_ms = self._outside.wall_ms()
@@ -194,7 +232,12 @@ class Worker:
         for owned, encoded, checkpoint in zip(dirty, states, checkpoints, strict=True):
             owned.changelog_offset += len(encoded) + 1 + self._committer.markers
             at = msgspec.structs.replace(checkpoint, changelog_offset=owned.changelog_offset)
-            owned.store.write(encoded, at)
+            try:
+                owned.store.write(encoded, at)
+            except StoreFull as full:  # Kafka has it, and the store keeps it until there is room
+                self._metrics.set("store_full", 1, str(owned.index))
+                _log.error("store_full", partition=owned.index, error=str(full),
+                           do="make room: the partition waits, nothing is lost")
             owned.committed(self._settings.max_persons, self._settings.max_state_bytes)
 
     # --- partitions come and go
@@ -207,7 +250,8 @@ class Worker:
             recovered.index, epoch, state, recovered.store, recovered.changelog_offset, recovered.persons, offsets,
             recovered.known, recovered.known_is_new,
             clock_key=checkpoint.clock_key if checkpoint is not None else 0, previous=dict(offsets),
-            totals=dict(checkpoint.totals) if checkpoint is not None else {},
+            totals=checkpoint.totals if checkpoint is not None else {},
+            told=checkpoint.totals if checkpoint is not None else {},
         )
         self._garbage.loaded()
         self._gauge(self.owned[recovered.index])
@@ -225,6 +269,7 @@ class Worker:
                     await self._rebuild(lost)
             elif any(o.batches for o in self.owned.values()):
                 await self._forget()
+            self._forget_stopped(indexes)
             gone = [o for i in indexes if (o := self.owned.pop(i, None)) is not None]
             await self._close(gone)
             return {o.index: o.previous for o in gone}
@@ -255,11 +300,18 @@ class Worker:
 
     async def _forget(self) -> None:
         gone = list(self.owned.values())
+        self._forget_stopped(self.owned)
         self.owned.clear()
         self._arrivals.clear()
+        self._counted.clear()
         self.watchdog.dropped()
         await self._outside.apart(self._committer.drop)
         await self._close(gone)
+
+    def _forget_stopped(self, indexes: Iterable[int]) -> None:
+        for trip in self._breaker.forget(indexes):
+            self.stopped.discard(trip.partition)
+            self._metrics.set("partition_stopped", 0, str(trip.partition), trip.reason)
 
     async def _close(self, gone: list[Owned]) -> None:
         for owned in gone:
@@ -269,27 +321,38 @@ class Worker:
     # --- numbers, per batch and per commit
 
     def _count(self, batch: Batch, step: Step) -> None:
-        metrics, sources = self._metrics, self._plan.catalog.sources
+        """Told when it is committed: what is dropped and done again counts once."""
+        counted, sources = self._counted, self._plan.catalog.sources
         for source, records in batch.consumed.items():
-            metrics.add("events_consumed_total", records, sources[source].name)
-        if step.late:
-            metrics.add("events_late_total", step.late)
-        if step.timers_fired:
-            metrics.add("timers_fired_total", step.timers_fired)
-        for rejected in batch.rejected:
-            metrics.add("events_rejected_total", 1, sources[rejected.source].name, rejected.reason)
-        counts: dict[tuple[int, bool], int] = {}
+            counted["events_consumed_total", sources[source].name] += records
+        counted["events_late_total",] += step.late
+        counted["events_duplicate_total",] += step.duplicates
+        counted["timers_fired_total",] += step.timers_fired
+        for rejected in (*batch.rejected, *step.rejected):
+            counted["events_rejected_total", sources[rejected.source].name, rejected.reason] += 1
         for change in step.changes:
-            key = (change.segment, change.entered)
-            counts[key] = counts.get(key, 0) + 1
-        for (segment, entered), n in counts.items():
-            metrics.add("changes_total", n, self._plan.segments[segment].name, "entered" if entered else "exited")
+            counted["changes_total", self._plan.segments[change.segment].name,
+                    "entered" if change.entered else "exited"] += 1
+
+    def _tell(self, dirty: list[Owned]) -> None:
+        """What a commit has made final."""
+        for (name, *labels), amount in self._counted.items():
+            self._metrics.add(name, amount, *labels)
+        self._counted.clear()
+        for owned in dirty:
+            for what in (balance.CONSUMED, *balance.OUTCOMES):
+                if amount := owned.since_commit(what):
+                    self._metrics.add("records_total", amount, str(owned.index), what)
+            owned.told = owned.totals
 
     def _gauge(self, owned: Owned) -> None:
         metrics, index = self._metrics, str(owned.index)
         if owned.state.log_overflows:
             metrics.add("events_settled_early_total", owned.state.log_overflows)
             owned.state.log_overflows = 0
+        if forgotten := owned.state.duplicates.forgotten:
+            metrics.add("ids_forgotten_total", forgotten)
+            owned.state.duplicates.forgotten = 0
         if dropped := owned.state.take_dropped():
             metrics.add("window_values_dropped_total", dropped)
         metrics.set("engine_time_seconds", owned.state.engine_time_ms / 1000, index)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from segue.engine import PartitionState
 from segue.records import Batch, Step
+from segue_agents.worker import balance
 from segue_agents.worker.checkpoint import Checkpoint
 from segue_agents.worker.layouts import Known
 from segue_agents.worker.store import Store
@@ -35,10 +36,8 @@ class Owned:
     totals: dict[str, int] = field(default_factory=dict)
     """the balance, as of the last step"""
     told: dict[str, int] = field(default_factory=dict)
-    """the balance, as of the last commit of this worker"""
+    """the balance, as of the last commit"""
     touched: set[bytes] = field(default_factory=set)
-    consumed: int = 0
-    changes: int = 0
     new_persons: int = 0
     batches: int = 0
     """steps since the last commit; 0: nothing to commit"""
@@ -58,8 +57,7 @@ class Owned:
         """After a step: what the next commit has to take along."""
         self.batches += 1
         self.touched |= step.touched
-        self.changes += len(step.changes)
-        self.consumed += sum(batch.consumed.values())
+        self.totals = balance.added(self.totals, balance.of_step(batch, step))
         self.clock_key = batch.clock_key
         for source, offset in batch.next_offsets.items():
             self.offsets[topics[source]] = offset
@@ -72,6 +70,10 @@ class Owned:
         records = [(self.known.key, self.known.encode())] if self.known_is_new else []
         return records + [(person, encode(person)) for person in self.touched]
 
+    def since_commit(self, what: str) -> int:
+        """Of the balance, what the commit to come adds."""
+        return self.totals.get(what, 0) - self.told.get(what, 0)
+
     def moved(self) -> dict[str, int]:
         """Offsets that are not those of the last commit."""
         return {t: o for t, o in self.offsets.items() if self.previous.get(t) != o}
@@ -80,7 +82,8 @@ class Owned:
         """As the changelog gets it."""
         return Checkpoint(
             self.known.layout.id, self.clock_key, self.state.engine_time_ms, dict(self.offsets), dict(self.previous),
-            consumed=self.consumed, changes=self.changes, states=len(self.touched),
+            consumed=self.since_commit(balance.CONSUMED), changes=self.since_commit(balance.CHANGES),
+            states=len(self.touched), totals=self.totals, persons=self.persons + self.new_persons,
         )
 
     def committed(self, max_persons: int, max_bytes: int) -> None:
@@ -90,4 +93,4 @@ class Owned:
         self.persons += self.new_persons
         self.touched = set()
         self.known_is_new = False
-        self.batches = self.consumed = self.changes = self.new_persons = 0
+        self.batches = self.new_persons = 0

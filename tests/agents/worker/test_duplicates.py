@@ -64,7 +64,6 @@ def test_copies_count_once_also_after_a_restore(told_once: App) -> None:
     assert sum(app.changes().values()) == 20
 
 
-@pytest.mark.xfail(reason="the loop does not send Step.rejected yet", strict=True)
 def test_another_event_under_the_id_is_a_dead_letter(told_once: App) -> None:
     """With the record as it was and the reason; it moves nothing."""
     app = told_once

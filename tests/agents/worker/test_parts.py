@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from confluent_kafka import KafkaError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segue.limits import DEAD_LETTER_BYTES
 from segue.records import Rejected
 from segue_agents.metrics import METRICS, Metrics
 from segue_agents.outside import wall_ms
 from segue_agents.transport.split import runs
 from segue_agents.worker.clock import Clock, decode_tick, encode_tick
-from segue_agents.worker.dead_letters import dead_letter_headers, original
+from segue_agents.worker.dead_letters import dead_letter, dead_letter_headers, original
 
 
 def message(topic: str, partition: int, error: KafkaError | None = None) -> Message:
@@ -62,6 +64,19 @@ def test_dead_letters_keep_the_record() -> None:
     assert headers["__streams.errors.topic"] == b"site-events"
     assert headers["__streams.errors.message"] == b"byte 9 is no length"
     assert {"__streams.errors.exception", "__streams.errors.stacktrace"} < headers.keys()
+
+
+@pytest.mark.parametrize("size", [0, DEAD_LETTER_BYTES, DEAD_LETTER_BYTES + 1, 30 << 20])
+def test_a_dead_letter_is_never_too_large_to_be_written(size: int) -> None:
+    """A value that no topic would take is cut, its length said; others stay whole. So with a key, and with headers."""
+    record = Message(topic="t", partition=0, key=b"k" * size, value=b"v" * size, headers=[("h", b"x" * size)])
+    key, value, headers = dead_letter(Rejected(0, 1, "too_large", "It is long.", record), "t", 0)
+    assert key is not None and value is not None
+    whole = len(key) + len(value) + sum(len(n) + len(v) for n, v in headers)
+    assert whole < 1_000_000
+    assert (len(value) == size) == (dict(headers).get("segue.cut-from-bytes") is None)
+    assert value == b"v" * len(value)
+    assert ("segue.cut-from-bytes", str(size).encode()) in headers or size <= DEAD_LETTER_BYTES
 
 
 def test_metrics_page() -> None:
