@@ -12,6 +12,7 @@ from tests.simulator.scene import APP, CLOCK_DELAY_MS, OUTPUT, PARTITIONS, Scene
 from segue.engine import Merger, change_id
 from segue_agents.codecs.changes import decode_change
 from segue_agents.topics import clock_topic, dead_letters_topic, state_topic
+from segue_agents.worker.balance import CHANGES, CONSUMED, difference
 from segue_agents.worker.checkpoint import KEY, decode_checkpoint
 from segue_agents.worker.clock import decode_tick
 from segue_agents.worker.store import _OWNER as OWNER
@@ -161,6 +162,10 @@ def _check_state(world: Any, index: int, committed: dict[str, int], want: Expect
         held[record.key] = record.value
     checkpoint = decode_checkpoint(held.pop(KEY))
     assert checkpoint.offsets == committed, f"O3 partition {index}: checkpoint {checkpoint.offsets}, committed {committed}"
+    totals, records = checkpoint.totals, sum(world.cluster.log(topic, index).high for topic in world.scene.topics)
+    assert difference(totals) == 0, f"O7 partition {index}: {totals}"
+    assert (totals[CONSUMED], totals[CHANGES]) == (records, len(want.changes)), f"O7 partition {index}: {totals}, {records}"
+    assert totals["future"] + totals["dead_letter"] == want.rejected.total(), f"O7 partition {index}: {totals}"
     assert checkpoint.engine_time_ms == want.engine_time_ms or world.scene.settings.clock == "ticks"
     owners = [p.worker.owned[index] for p in world.processes.values() if index in p.worker.owned]
     assert len(owners) == 1, f"partition {index} has {len(owners)} owners"

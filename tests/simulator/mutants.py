@@ -20,7 +20,6 @@ from segue_agents.worker.changelog import Changelog
 from segue_agents.worker.committer import TransactionLost, Transactions
 from segue_agents.worker.loop import Worker
 from segue_agents.worker.owned import Owned
-from segue_agents.worker.recovery import Recovery
 from segue_agents.worker.standing import AHEAD, BEHIND, EQUAL, Standing
 from segue_agents.worker.store import Store
 
@@ -112,6 +111,12 @@ def a_checkpoint_forgets_the_clock(note: Original, self: Owned, batch: Any, *oth
     self.clock_key = 0
 
 
+@_mutant(Owned, "committed")
+def the_balance_counts_one_more(committed: Original, self: Owned, *others: Any) -> None:
+    committed(self, *others)
+    self.totals = {name: n + 1 for name, n in self.totals.items()}
+
+
 @_mutant(Owned, "note")
 def states_moved_by_time_are_not_saved(note: Original, self: Owned, batch: Any, step: Any, *others: Any) -> None:
     step.touched.intersection_update(batch.person)
@@ -194,14 +199,6 @@ def a_restore_ends_at_an_open_transaction(bounds: Original, self: Changelog, par
 @_mutant(Changelog, "read")
 def a_replay_begins_one_record_late(read: Original, self: Changelog, partition: int, start: int, end: int) -> Any:
     return read(self, partition, start + 1, end)
-
-
-@_mutant(Recovery, "_replay")
-def a_replay_forgets_the_checkpoint(_replay: Original, self: Recovery, recovered: Any, *where: Any, **more: Any) -> None:
-    before = recovered.checkpoint
-    _replay(self, recovered, *where, **more)
-    if before is not None and before.layout_id:
-        recovered.checkpoint = before
 
 
 def _store_ahead(stack: ExitStack) -> None:
