@@ -10,11 +10,13 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
 ARGS ?=
 SEEDS ?= 100000
+MINUTES ?= 10
+SEED ?= $(shell date +%s)
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test simulate check format demo up down wheel clean
+.PHONY: help setup test simulate check format demo up down wheel chaos clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1|/' | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -59,6 +61,9 @@ down: setup ## stop it, its data stays
 
 wheel: setup ## build dist/*.whl
 	@$(BIN)/uv build --wheel --out-dir dist
+
+chaos: setup ## kill, cut and deceive real workers for MINUTES, and check every change; SEED picks the faults
+	@PYTHONPATH=. $(BIN)/python -m tests.chaos run --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 clean: ## remove what was made here; the download cache stays
 	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

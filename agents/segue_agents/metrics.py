@@ -76,6 +76,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._used: dict[str, set[tuple[str, ...]]] = {m.name: set() for m in METRICS}
+        """gauge -> the labels it was set with"""
         self._made: Mapping[str, Any] = {m.name: _make(m, self.registry) for m in METRICS}
 
     def add(self, name: str, amount: float, *labels: str) -> None:
@@ -84,6 +86,7 @@ class Metrics:
 
     def set(self, name: str, value: float, *labels: str) -> None:
         """A gauge."""
+        self._used[name].add(labels)
         self._of(name, labels).set(value)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
@@ -97,8 +100,11 @@ class Metrics:
     def forget(self, partition: int) -> None:
         """The gauges of a partition that has gone to another worker."""
         for metric in METRICS:
-            if metric.labels == ("partition",):
-                _remove(self._made[metric.name], str(partition))
+            if metric.type == "gauge" and "partition" in metric.labels:
+                at = metric.labels.index("partition")
+                for labels in [used for used in self._used[metric.name] if used[at] == str(partition)]:
+                    self._used[metric.name].discard(labels)
+                    _remove(self._made[metric.name], *labels)
 
     def say_build(self, layout_id: str) -> None:
         """What runs."""

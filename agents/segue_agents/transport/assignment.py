@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, cast
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from segue.catalog import Catalog
 from segue.engine import Engine, PartitionState
@@ -18,6 +18,7 @@ from segue.errors import StateError, Unreachable
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
+from segue_agents.topics import clock_topic
 from segue_agents.worker.changelog import Changelog
 from segue_agents.worker.progress import RestoreProgress
 from segue_agents.worker.recovery import Cancelled, Recovered, Recovery
@@ -25,7 +26,7 @@ from segue_agents.worker.store import Slot, StoreBroken
 
 RESTORED_AT_ONCE: Final = 2
 """partitions; one waits for Kafka while the other works. Each has consumers, buffers and threads while it lasts"""
-_START: Final = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END}
+ANSWER_WITHIN_S: Final = 10.0
 _log = structlog.get_logger(__name__)
 
 
@@ -37,6 +38,8 @@ class Offsets:
     """TopicPartitions with an explicit offset each"""
     committed: dict[int, dict[str, int]]
     """index -> topic -> committed offset, of those that have one"""
+    first: dict[int, dict[str, int]]
+    """index -> topic -> where reading begins, of those that have none"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Ready:
     epoch: int
     recovered: Recovered
     state: PartitionState
+    first: dict[str, int]
+    """topic -> where reading begins, of topics without a committed offset: to be committed"""
     seeks: list[Any]
     """positions other than the assigned ones"""
 
@@ -68,23 +73,38 @@ def starting_offsets(consumer: Any, assigned: Iterable[Any], settings: Settings,
             f"The committed offsets of group {settings.app_id!r} cannot be learnt: {error.args[0].str()}.",
             "A transaction of a dead worker hangs there? See the broker's log.",
         ) from error
-    positions: list[Any] = []
-    committed: dict[int, dict[str, int]] = {}
-    new = 0
+    ticks = clock_topic(settings.app_id)
+    offsets = Offsets([], {}, {})
     for p in found:
         if p.error is not None:
             raise Unreachable(f"The committed offset of {p.topic} {p.partition}: {p.error.str()}.",
                               "See the broker's log.")
-        offsets = committed.setdefault(p.partition, {})
-        if p.offset >= 0:
-            offsets[p.topic] = p.offset
-            positions.append(TopicPartition(p.topic, p.partition, p.offset))
+        committed = offsets.committed.setdefault(p.partition, {})
+        first = offsets.first.setdefault(p.partition, {})
+        at = p.offset
+        if at >= 0:
+            committed[p.topic] = at
+            if p.topic == ticks:
+                # ticks are kept for an hour: after a longer sleep the next one there is says all that the lost ones said
+                at = max(at, _bounds(consumer, p)[0])
         else:
-            new += 1
-            positions.append(TopicPartition(p.topic, p.partition, _START[settings.start_at]))
-    if new == len(positions) and new:
+            # said by number and committed as such: "latest" would be later after the next start
+            first[p.topic] = at = _bounds(consumer, p)[settings.start_at == "latest"]
+        offsets.positions.append(TopicPartition(p.topic, p.partition, at))
+    if not any(offsets.committed.values()) and offsets.positions:
         _log.info("first_start", at=settings.start_at)
-    return Offsets(positions, committed)
+    return offsets
+
+
+def _bounds(consumer: Any, partition: Any) -> tuple[int, int]:
+    try:
+        low, high = consumer.get_watermark_offsets(
+            TopicPartition(partition.topic, partition.partition), timeout=ANSWER_WITHIN_S, cached=False
+        )
+    except KafkaException as error:
+        raise Unreachable(f"The ends of {partition.topic} {partition.partition} cannot be learnt: "
+                          f"{error.args[0].str()}.", "See the broker's log.") from error
+    return int(low), int(high)
 
 
 class Assignment:
@@ -116,7 +136,9 @@ class Assignment:
         self.cancel(offsets.committed)
         for index, committed in sorted(offsets.committed.items()):
             cancelled = threading.Event()
-            thread = self._outside.background(self._recover, self._epoch, cancelled, slot, index, committed)
+            thread = self._outside.background(
+                self._recover, self._epoch, cancelled, slot, index, committed, offsets.first[index]
+            )
             self._under_way[index] = cancelled, thread
 
     def cancel(self, indexes: Iterable[int] | None = None) -> None:
@@ -153,7 +175,10 @@ class Assignment:
         self._under_way.pop(ready.index if isinstance(ready, Refused) else ready.recovered.index, None)
         return ready
 
-    def _recover(self, epoch: int, cancelled: threading.Event, slot: Slot, index: int, committed: dict[str, int]) -> None:
+    def _recover(
+        self, epoch: int, cancelled: threading.Event, slot: Slot, index: int, committed: dict[str, int],
+        first: dict[str, int],
+    ) -> None:
         while not self._at_once.acquire(timeout=0.1):
             if cancelled.is_set():
                 return
@@ -171,7 +196,10 @@ class Assignment:
             )
             self._metrics.add("transactions_torn_total", recovered.torn)
             state = cast("PartitionState", recovered.partition)
-            self._ready.put(Ready(epoch, recovered, state, self._seeks(recovered, committed)))
+            checkpoint = recovered.checkpoint
+            known = checkpoint.offsets if checkpoint is not None else {}
+            first = {topic: at for topic, at in first.items() if topic not in known}
+            self._ready.put(Ready(epoch, recovered, state, first, self._seeks(recovered, committed)))
         except Cancelled:
             pass
         except StoreBroken as error:  # a fresh one too

@@ -308,7 +308,7 @@ class Session:
                     self._decoders, self._clock_topic)
         for position in ready.seeks:
             self._consumer.seek(position)
-        self._bridge.run(self._worker.admit(ready.recovered, ready.state, ready.epoch))
+        self._bridge.run(self._worker.admit(ready.recovered, ready.state, ready.epoch, ready.first))
         self._lanes[index] = lane
         if self._ticker is not None:
             self._ticker.tick([index])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -242,17 +242,21 @@ class Worker:
 
     # --- partitions come and go
 
-    async def admit(self, recovered: Recovered, state: PartitionState, epoch: int) -> None:
-        """A partition whose store is as of the committed offsets. On the event loop, before any of its batches."""
+    async def admit(self, recovered: Recovered, state: PartitionState, epoch: int, first: Mapping[str, int]) -> None:
+        """A partition whose store is as of the committed offsets. On the event loop, before any of its batches.
+
+        `first`: topic -> where reading begins, where nothing was committed; it is with the next commit.
+        """
         checkpoint = recovered.checkpoint
         offsets = dict(checkpoint.offsets) if checkpoint is not None else {}
         self.owned[recovered.index] = Owned(
-            recovered.index, epoch, state, recovered.store, recovered.changelog_offset, recovered.persons, offsets,
-            recovered.known, recovered.known_is_new,
+            recovered.index, epoch, state, recovered.store, recovered.changelog_offset, recovered.persons,
+            {**offsets, **first}, recovered.known, recovered.known_is_new, batches=bool(first),
             clock_key=checkpoint.clock_key if checkpoint is not None else 0, previous=dict(offsets),
             totals=checkpoint.totals if checkpoint is not None else {},
             told=checkpoint.totals if checkpoint is not None else {},
         )
+        self._urgent = self._urgent or bool(first)
         self._garbage.loaded()
         self._gauge(self.owned[recovered.index])
         self._gauge_pending()

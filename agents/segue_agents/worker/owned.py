@@ -40,7 +40,7 @@ class Owned:
     touched: set[bytes] = field(default_factory=set)
     new_persons: int = 0
     batches: int = 0
-    """steps since the last commit; 0: nothing to commit"""
+    """steps since the last commit, and 1 for a first start's offsets; 0: nothing to commit"""
 
     def read(self, batch: Batch) -> None:
         """Brings the states the step will need into memory."""
