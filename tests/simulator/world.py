@@ -249,22 +249,14 @@ class World:
         return sum(int(p.metrics.totals.get("commits_total", 0)) for p in everybody)
 
     def unread(self) -> list[tuple[str, int]]:
-        """Inputs that are not committed to their end."""
-        offsets = self.cluster.group(APP).offsets
-        inputs = [(t, i) for t in self.scene.topics for i in range(PARTITIONS)]
-        behind = [key for key in inputs if offsets.get(key, 0) < self.cluster.log(*key).high]
+        """Inputs that are not committed to their end, the clock to its final tick."""
+        cluster, offsets = self.cluster, self.cluster.group(APP).offsets
+        ends = {(t, i): cluster.log(t, i).high for t in self.scene.topics for i in range(PARTITIONS)}
         if self.scene.settings.clock == "ticks":
-            behind += [k for k in self._final_ticks() if offsets.get(k, 0) <= self._final_ticks()[k]]
-        return behind
-
-    def _final_ticks(self) -> dict[tuple[str, int], int]:
-        """Partition of the clock -> offset of the last tick of all."""
-        found = {}
-        for index in range(PARTITIONS):
-            records = self.cluster.log(self._clock_topic, index).records
-            newest = max(records, key=lambda r: r.value)
-            found[self._clock_topic, index] = newest.offset
-        return found
+            for index in range(PARTITIONS):
+                final = max(cluster.log(self._clock_topic, index).records, key=lambda r: r.value)
+                ends[self._clock_topic, index] = final.offset + 1
+        return [key for key, end in ends.items() if offsets.get(key, 0) < end]
 
 
 class LiveLock(AssertionError):
