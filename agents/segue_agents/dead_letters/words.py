@@ -30,6 +30,14 @@ REASONS: Final = {
         "The event's time is missing, or is not milliseconds since the epoch.",
         "Let the producer write milliseconds. To retry helps only when the source's declaration named the wrong field.",
     ),
+    "no_id": Words(
+        "The event has no id, or none that can be one, and its source deduplicates by it.",
+        "Let the producer give each event an id. To retry does not help: the bytes stay as they are.",
+    ),
+    "id_conflict": Words(
+        "An event with the same id and other contents was there before, within the window of deduplication.",
+        "Let the producer use an id once. To retry helps only once the window has passed.",
+    ),
     "too_late": Words(
         "The event came later than the lateness its source allows, after its time had been settled.",
         "Raise the source's lateness if such events are to count. To retry does not help: by then it is later still.",

@@ -7,7 +7,7 @@ never overlap. Batches of partitions that have gone are skipped by their epoch.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -18,7 +18,6 @@ from confluent_kafka import TopicPartition
 from segue.engine import PartitionState
 from segue.errors import SegueError
 from segue.plan import Plan
-from segue.plan.stored import pending_segments
 from segue.records import Batch, Step
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.metrics import Metrics
@@ -26,7 +25,7 @@ from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic, dead_letters_topic, state_topic
 from segue_agents.transport.lane import Signal
-from segue_agents.worker import balance
+from segue_agents.worker.accounts import Accounts
 from segue_agents.worker.breaker import Breaker, Trip
 from segue_agents.worker.checkpoint import KEY
 from segue_agents.worker.clock import Clock
@@ -73,7 +72,6 @@ class Worker:
         self.watchdog = Watchdog(settings.commit_interval_ms, settings.transaction_timeout_ms,
                                  settings.max_poll_interval_ms)
         self._settings = settings
-        self._plan = plan
         self._topics = tuple(s.topic for s in plan.catalog.sources)
         self._state_topic, self._clock_topic = state_topic(settings.app_id), clock_topic(settings.app_id)
         self._dead_letters = dead_letters_topic(settings.app_id)
@@ -81,7 +79,7 @@ class Worker:
         self._encoder = encoder
         self._committer = committer
         self._clock = clock
-        self._metrics = metrics
+        self._metrics, self._accounts = metrics, Accounts(metrics, plan)
         self._outside = outside
         self._on_rebuild = on_rebuild
         self._gate = asyncio.Lock()
@@ -90,9 +88,6 @@ class Worker:
         self._urgent = False
         self._committed_at = self._stepped_at = self._outside.monotonic()
         self._room_asked_at = 0.0
-        self._arrivals: list[int] = []
-        self._counted: Counter[tuple[str, ...]] = Counter()
-        """metric and labels -> what has been counted since the last commit"""
         self._rebuilds: deque[float] = deque(maxlen=REBUILDS)
 
     # --- the loop
@@ -131,9 +126,7 @@ class Worker:
         self._urgent = self._urgent or bool(step.touched or signal.batch.consumed or signal.batch.rejected)
         if self._urgent:  # what time alone has moved may wait longer
             self.watchdog.waits(self._stepped_at)
-        if step.changes:
-            self._arrivals.append(signal.arrived_ms)
-        self._count(signal.batch, step)
+        self._accounts.count(signal.batch, step, signal.arrived_ms)
         if self._due():
             await self._end_transaction()
 
@@ -204,16 +197,8 @@ class Worker:
         self.commits += 1
         self.watchdog.committed()
         self._garbage.committed()
-        self._tell(dirty)
-        self._metrics.add("commits_total", 1)
-        self._metrics.observe("commit_duration_seconds", self._committed_at - started)
-        now_ms = self._outside.wall_ms()
-        for arrived_ms in self._arrivals:
-            self._metrics.observe("event_to_change_seconds", max(0, now_ms - arrived_ms) / 1000)
-        self._arrivals.clear()
-        for owned in dirty:
-            self._gauge(owned)
-        self._gauge_pending()
+        self._accounts.committed(dirty, self._committed_at - started, self._outside.wall_ms())
+        self._accounts.pending(self.owned.values())
 
     def _finish(self, dirty: list[Owned]) -> None:
         """On another thread, so that pages are served meanwhile; the gate keeps everyone else off."""
@@ -258,8 +243,8 @@ class Worker:
         )
         self._urgent = self._urgent or bool(first)
         self._garbage.loaded()
-        self._gauge(self.owned[recovered.index])
-        self._gauge_pending()
+        self._accounts.stand(self.owned[recovered.index])
+        self._accounts.pending(self.owned.values())
 
     async def release(self, indexes: Iterable[int], group: Any, keep: bool) -> dict[int, dict[str, int]]:
         """Partitions go: finish what is in hand, commit (`keep`), close. Returns the offsets committed, per index."""
@@ -306,8 +291,7 @@ class Worker:
         gone = list(self.owned.values())
         self._forget_stopped(self.owned)
         self.owned.clear()
-        self._arrivals.clear()
-        self._counted.clear()
+        self._accounts.dropped()
         self.watchdog.dropped()
         await self._outside.apart(self._committer.drop)
         await self._close(gone)
@@ -321,58 +305,3 @@ class Worker:
         for owned in gone:
             await self._outside.apart(owned.store.close)
             self._metrics.forget(owned.index)
-
-    # --- numbers, per batch and per commit
-
-    def _count(self, batch: Batch, step: Step) -> None:
-        """Told when it is committed: what is dropped and done again counts once."""
-        counted, sources = self._counted, self._plan.catalog.sources
-        for source, records in batch.consumed.items():
-            counted["events_consumed_total", sources[source].name] += records
-        counted["events_late_total",] += step.late
-        counted["events_duplicate_total",] += step.duplicates
-        counted["timers_fired_total",] += step.timers_fired
-        for rejected in (*batch.rejected, *step.rejected):
-            counted["events_rejected_total", sources[rejected.source].name, rejected.reason] += 1
-        for change in step.changes:
-            counted["changes_total", self._plan.segments[change.segment].name,
-                    "entered" if change.entered else "exited"] += 1
-
-    def _tell(self, dirty: list[Owned]) -> None:
-        """What a commit has made final."""
-        for (name, *labels), amount in self._counted.items():
-            self._metrics.add(name, amount, *labels)
-        self._counted.clear()
-        for owned in dirty:
-            for what in (balance.CONSUMED, *balance.OUTCOMES):
-                if amount := owned.since_commit(what):
-                    self._metrics.add("records_total", amount, str(owned.index), what)
-            owned.told = owned.totals
-
-    def _gauge(self, owned: Owned) -> None:
-        metrics, index = self._metrics, str(owned.index)
-        if owned.state.log_overflows:
-            metrics.add("events_settled_early_total", owned.state.log_overflows)
-            owned.state.log_overflows = 0
-        if forgotten := owned.state.duplicates.forgotten:
-            metrics.add("ids_forgotten_total", forgotten)
-            owned.state.duplicates.forgotten = 0
-        if dropped := owned.state.take_dropped():
-            metrics.add("window_values_dropped_total", dropped)
-        metrics.set("engine_time_seconds", owned.state.engine_time_ms / 1000, index)
-        metrics.set("state_persons", owned.persons, index)
-        metrics.set("state_memory_persons", len(owned.state.states), index)
-        metrics.set("state_memory_bytes", owned.state.bytes_in_memory, index)
-        metrics.set("state_bytes", owned.store.size_bytes(), index)
-        metrics.set("timers_pending", owned.state.timers_pending, index)
-
-    def _gauge_pending(self) -> None:
-        """Which segments are not yet exact since the rules have changed: in any partition, asked of all at once."""
-        changed = [o for o in self.owned.values() if o.known.started_ms]
-        if not changed:
-            return
-        pending = set[str]()
-        for o in changed:
-            pending |= pending_segments(self._plan, o.known.layout, o.known.started_ms, o.state.engine_time_ms)
-        for segment in self._plan.segments:
-            self._metrics.set("segment_backfill_pending", segment.name in pending, segment.name)
