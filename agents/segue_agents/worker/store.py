@@ -276,7 +276,7 @@ class Store:
         """Flushes, so that the next start finds all of it."""
         # a store that cannot be flushed or closed is behind or damaged: the next start finds that, and mends it
         with suppress(Exception):
-            pass
+            self._db.flush()
         with suppress(Exception):
             self._db.close()
 
