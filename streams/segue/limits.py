@@ -31,6 +31,11 @@ STRING_BYTES: Final = 32 * 1024
 """a string field of an event"""
 EVENT_BYTES: Final = 256 * 1024
 """an event; a larger one goes to the dead letters as too_large"""
+EVENT_VALUES: Final = 100_000
+"""values in the arrays and maps of an event, all told; a record of more goes to the dead letters as too_large, so that
+none takes longer than a fraction of a second"""
+SCHEMA_NODES: Final = 5_000
+"""types of a writer's schema with every name written out"""
 MAX_FUTURE_MS: Final = 5 * 60_000
 """how far an event may be ahead of the clock"""
 WINDOW_VALUES: Final = 1_000

@@ -59,7 +59,7 @@ def event_schema(fields: Sequence[Mapping[str, Any]], event: Any = "string") -> 
 def source_of(schema: Mapping[str, Any]) -> Source:
     """A source all of whose scalars are fields, those of nested records too."""
     fields = {".".join(p): Field(".".join(p), p, t) for p, t in _paths(schema, ()) if p not in (("event",), ("ts",))}
-    return Source("s", "t", 1, schema, ("event",), "event", "ts", None, 0, {"seen": "seen"}, fields)
+    return Source("s", "t", 1, schema, (), "event", "ts", None, 0, {"seen": "seen"}, fields)
 
 
 def decoder_of(schema: Mapping[str, Any], kinds: Mapping[str, int] | None = None) -> ColumnDecoder:
