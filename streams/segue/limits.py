@@ -29,6 +29,9 @@ WHEEL_SHIFT: Final = 14
 """timers are kept in buckets of 2**14 ms (16 s): measured 0.17 us a pop against 1.36 us for a heap"""
 STRING_BYTES: Final = 32 * 1024
 """a string field of an event"""
+NUMBER: Final = 1e300
+"""a number of an event, either side of zero; so no sum of fewer than a hundred million of them leaves what a double can
+hold, and its exact form stays a few parts long"""
 EVENT_BYTES: Final = 256 * 1024
 """an event; a larger one goes to the dead letters as too_large"""
 EVENT_VALUES: Final = 100_000

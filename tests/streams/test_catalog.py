@@ -32,6 +32,7 @@ def test_names_and_types_come_from_the_contract() -> None:
     ({"tpoic": "x"}, "Did you mean 'topic'?"),
     ({"deduplicate": "id for 1 hour"}, "unknown key 'deduplicate'"),
     ({"person": "user"}, "names the field 'user'"),
+    ({"person": "vip"}, "'vip' cannot name a person"),
     ({"order": 15}, "order 15 is not within 1..14"),
     ({"events": None}, "does not say which events it has"),
     ({"lateness": "a while"}, "'a while' is not a duration"),

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from segue.catalog import Field
-from segue.limits import STRING_BYTES
+from segue.limits import NUMBER, STRING_BYTES
 from segue.records import Int64s, RejectReason
 from segue_agents.codecs.framing import Frame
 from segue_agents.codecs.projection import FLOAT, INT, NULL, OBJECT, SYMBOL, TEXT, UNFIT, Column
@@ -28,6 +28,9 @@ KEY_WORD_BYTES: Final = 64
 """bytes of a key up to which it is compared by words; longer ones are compared one by one"""
 _PAD: Final = b"\n" * 8
 _MASKS: Final = np.array([(1 << (8 * n)) - 1 for n in range(9)], np.uint64)
+_MAGNITUDE: Final = (1 << 63) - 1
+"""the bits of a double without its sign: as whole numbers they are in the order of the doubles, NaN last"""
+_LARGEST: Final = int(np.float64(NUMBER).view(np.int64))
 _NOBODY: Final = np.zeros(0, np.int64)
 
 
@@ -182,11 +185,11 @@ def check_events(column: Column, name: str, frame: Frame) -> None:
 
 
 def check_values(column: Column, relevant: Int64s, field: Field, frame: Frame) -> Int64s:
-    """Relevant rows without a number that is none, a string that is too long, or what the source's schema cannot take:
-    no rule must ever read these.
+    """Relevant rows without a number that is none or too large, a string that is too long, or what the source's schema
+    cannot take: no rule must ever read these.
     """
     tags, a = column.tag[relevant], column.a[relevant]
-    wrong = (tags == FLOAT) & ~np.isfinite(a.view(np.float64))
+    wrong = (tags == FLOAT) & ((a & _MAGNITUDE) > _LARGEST)
     wrong |= ((tags == TEXT) & (column.b[relevant] - a > STRING_BYTES)) | (tags == UNFIT)
     for i in np.flatnonzero(tags == OBJECT).tolist():
         wrong[i] = not _usable(column.objects[a[i]])
@@ -199,6 +202,8 @@ def check_values(column: Column, relevant: Int64s, field: Field, frame: Frame) -
             frame.reject(row, "incompatible_schema", _unfit(name, column.unfit(row)))
         elif tag == TEXT or (tag == OBJECT and isinstance(column.objects[column.a[row]], str)):
             frame.reject(row, "too_large", f"The string in {name!r} has more than {STRING_BYTES} bytes.")
+        elif np.isfinite(column.objects[column.a[row]] if tag == OBJECT else column.a[row : row + 1].view(np.float64)[0]):
+            frame.reject(row, "too_large", f"The number in {name!r} is beyond {NUMBER}.")
         else:
             frame.reject(row, "not_finite", f"The number in {name!r} is not finite.")
     passed: Int64s = relevant[~wrong]
@@ -213,5 +218,5 @@ def _unfit(name: str, what: str) -> str:
 
 def _usable(value: Any) -> bool:
     if isinstance(value, float):
-        return bool(np.isfinite(value))
+        return abs(value) <= NUMBER
     return not isinstance(value, str) or len(value.encode()) <= STRING_BYTES
