@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from segue.catalog import Field
 from segue.limits import NUMBER, STRING_BYTES
 from segue.records import Int64s, RejectReason
 from segue_agents.codecs.framing import Frame
@@ -184,7 +183,7 @@ def check_events(column: Column, name: str, frame: Frame) -> None:
         frame.reject(row, "incompatible_schema", _unfit(name, column.unfit(row)))
 
 
-def check_values(column: Column, relevant: Int64s, field: Field, frame: Frame) -> Int64s:
+def check_values(column: Column, relevant: Int64s, name: str, frame: Frame) -> Int64s:
     """Relevant rows without a number that is none or too large, a string that is too long, or what the source's schema
     cannot take: no rule must ever read these.
     """
@@ -195,7 +194,6 @@ def check_values(column: Column, relevant: Int64s, field: Field, frame: Frame) -
         wrong[i] = not _usable(column.objects[a[i]])
     if not wrong.any():
         return relevant
-    name = ".".join(field.path)
     for row in relevant[wrong].tolist():
         tag = column.tag[row]
         if tag == UNFIT:

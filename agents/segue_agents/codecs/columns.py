@@ -16,7 +16,7 @@ fastavro's reader alone: 3.4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from segue.catalog import Source
 from segue.errors import ContractError
-from segue.records import IRRELEVANT, Columns, Int32s, Int64s, Rejected
+from segue.records import IRRELEVANT, Columns, Int32s, Int64s, Rejected, RejectReason
 from segue_agents.codecs import checks
 from segue_agents.codecs.fitting import Path, at_path, fitted
 from segue_agents.codecs.framing import HEADER, Frame
@@ -41,6 +41,18 @@ if TYPE_CHECKING:
 
 _TIME, _EVENT = 0, 1
 _UNITS_PER_MS: Final = {"timestamp-micros": 1_000, "timestamp-nanos": 1_000_000}
+
+
+Refusal = tuple[RejectReason, str]
+"""why the records of a schema id are dead letters: the reason, and a sentence"""
+
+
+class UnknownSchemas(Exception):
+    """Records whose schema ids are neither known nor refused; nothing of the batch was decoded."""
+
+    def __init__(self, ids: Collection[int]) -> None:
+        super().__init__(f"{len(ids)} unknown schema ids")
+        self.ids = frozenset(ids)
 
 
 class ColumnDecoder:
@@ -63,7 +75,7 @@ class ColumnDecoder:
         self._fields = [self._wanted[f.path] for f in inputs.fields]
         self._persons = [self._wanted[(p,)] for p in source.person]
         self._projections: dict[int, Projection] = {}
-        self._refused: dict[int, str] = {}
+        self._refused: dict[int, Refusal] = {}
         self._time_units: dict[int, int] = {}
         self._pad = 0
         for schema_id, schema in schema_ids.items():
@@ -83,7 +95,7 @@ class ColumnDecoder:
             node = fitted(read_schema(schema), self._reader, self._wanted)
             self._time_units[schema_id] = self._per_ms(node, str(schema.get("name", schema_id)))
         except ContractError as e:
-            self._refused[schema_id] = e.what
+            self._refused[schema_id] = "incompatible_schema", f"The schema with the id {schema_id} cannot be used: {e.what}"
             raise
         self._projections[schema_id] = project(node, self._wanted, self._symbols)
         self._symbol_kinds = np.array([*(self.inputs.kinds.get(s, IRRELEVANT) for s in self._symbols), IRRELEVANT], np.int32)
@@ -105,14 +117,18 @@ class ColumnDecoder:
         branches = time.children if time.kind == "union" else (time,)
         return max(_UNITS_PER_MS.get(b.logical, 1) for b in branches)
 
-    def decode(self, messages: Sequence[Message]) -> Columns:
-        """Messages of one topic partition, at least one, in offset order and without error messages."""
+    def decode(self, messages: Sequence[Message], refused: Mapping[int, Refusal] | None = None) -> Columns:
+        """Messages of one topic partition, at least one, in offset order and without error messages.
+
+        `refused`: schema ids whose records are dead letters, and why. With it, an id that is neither known nor refused
+        raises UnknownSchemas; without, its records are dead letters.
+        """
         n = len(messages)
         values = [m.value() for m in messages]
         offset = np.array([m.offset() for m in messages], np.int64)
         frame = Frame(values, self._pad or padding(0))
         columns = [Column(n) for _ in self._wanted]
-        apart = self._read(frame, columns, values)
+        apart = self._read(frame, columns, values, refused)
         self.decoded_alone += len(apart)
         frame.check_text(apart)
         keys: list[Any] = [m.key() for m in messages]
@@ -124,7 +140,7 @@ class ColumnDecoder:
         relevant = np.flatnonzero(kind >= 0)
         fields = [columns[c] for c in self._fields]
         for column, field in zip(fields, self.inputs.fields, strict=True):
-            relevant = checks.check_values(column, relevant, field, frame)
+            relevant = checks.check_values(column, relevant, field.name, frame)
         wrong = known.strangers([columns[c] for c in self._persons], relevant, frame, self._symbols)
         if wrong.size:
             relevant = self._without(relevant, wrong, frame)
@@ -157,13 +173,16 @@ class ColumnDecoder:
         return Columns(time_ms[good], kind[good], offset[good], arrival[good], person, fields,
                        list(compress(records, good.tobytes())), next_offset, rejected)
 
-    def _read(self, frame: Frame, columns: list[Column], values: Sequence[bytes | None]) -> list[int]:
+    def _read(self, frame: Frame, columns: list[Column], values: Sequence[bytes | None],
+              refused: Mapping[int, Refusal] | None) -> list[int]:
         """Fill the columns. The rows that had to be decoded alone."""
         apart: list[int] = []
         for schema_id, rows in frame.groups():
             projection = self._projections.get(schema_id)
             if projection is None:
-                self._reject_all(schema_id, rows, frame)
+                reason, detail = self._refusal(schema_id, refused, frame)
+                for row in rows.tolist():
+                    frame.reject(row, reason, detail)
                 continue
             failed = rows
             if projection.read is not None:
@@ -192,13 +211,14 @@ class ColumnDecoder:
                 columns[column].put_object(row, found // unit if column == _TIME and isinstance(found, int) else found)
         return good
 
-    def _reject_all(self, schema_id: int, rows: Int64s, frame: Frame) -> None:
-        why = self._refused.get(schema_id)
-        for row in rows.tolist():
-            if why is None:
-                frame.reject(row, "unknown_schema", f"No schema has the id {schema_id}.")
-            else:
-                frame.reject(row, "incompatible_schema", f"The schema with the id {schema_id} cannot be used: {why}")
+    def _refusal(self, schema_id: int, refused: Mapping[int, Refusal] | None, frame: Frame) -> Refusal:
+        """Why records of a schema that has no projection are dead letters. Raises UnknownSchemas."""
+        answers = self._refused if refused is None else {**self._refused, **refused}
+        if schema_id in answers:
+            return answers[schema_id]
+        if refused is not None:
+            raise UnknownSchemas({i for i, _ in frame.groups()} - self._projections.keys() - answers.keys())
+        return "unknown_schema", f"No schema has the id {schema_id}."
 
     def _kinds(self, column: Column, frame: Frame) -> Int32s:
         tags = column.tag

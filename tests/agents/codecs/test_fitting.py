@@ -17,7 +17,7 @@ from tests.agents.codecs.records import NOW_MS, Record, avro, event_schema, fram
 from segue.catalog import Catalog, Field
 from segue.errors import ContractError
 from segue.plan import SourceInputs
-from segue_agents.codecs.columns import ColumnDecoder
+from segue_agents.codecs.columns import ColumnDecoder, UnknownSchemas
 
 quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -118,6 +118,12 @@ def test_a_schema_learnt_late_is_used_from_then_on() -> None:
     made = ColumnDecoder(0, SOURCE, SourceInputs(0, {"seen": 0}, (SOURCE.fields["colour"],)), {1: READER})
     value = body(6, price=3, name=b"n", colour="green")
     assert [r.reason for r in made.decode([Record(value, 0)]).rejected] == ["unknown_schema"]
+    with pytest.raises(UnknownSchemas) as unknown:
+        made.decode([Record(value, 0), Record(framed(b"", 7), 1), Record(framed(b"", 8), 2)],
+                    {8: ("unknown_schema", "Gone.")})
+    assert unknown.value.ids == {6, 7}
+    refused = made.decode([Record(value, 0)], {6: ("unknown_schema", "Gone.")}).rejected
+    assert [(r.reason, r.detail) for r in refused] == [("unknown_schema", "Gone.")]
     assert not made.knows(6)
     made.learn(6, WRITERS[6])
     columns = made.decode([Record(value, 0), Record(WHOLE, 1)])
