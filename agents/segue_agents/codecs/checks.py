@@ -189,9 +189,9 @@ def check_values(column: Column, relevant: Int64s, name: str, frame: Frame) -> I
     """
     tags, a = column.tag[relevant], column.a[relevant]
     wrong = (tags == FLOAT) & ((a & _MAGNITUDE) > _LARGEST)
-    wrong |= ((tags == TEXT) & (column.b[relevant] - a > STRING_BYTES)) | (tags == UNFIT)
-    for i in np.flatnonzero(tags == OBJECT).tolist():
-        wrong[i] = not _usable(column.objects[a[i]])
+    wrong |= (tags == TEXT) & (column.b[relevant] - a > STRING_BYTES)
+    for i in np.flatnonzero(tags >= OBJECT).tolist():
+        wrong[i] = tags[i] == UNFIT or not _usable(column.objects[a[i]])
     if not wrong.any():
         return relevant
     for row in relevant[wrong].tolist():
