@@ -31,8 +31,16 @@ WHEEL_SHIFT: Final = 14
 """timers are kept in buckets of 2**14 ms (16 s): measured 0.17 us a pop against 1.36 us for a heap"""
 STRING_BYTES: Final = 32 * 1024
 """a string field of an event"""
+NUMBER: Final = 1e300
+"""a number of an event, either side of zero; so no sum of fewer than a hundred million of them leaves what a double can
+hold, and its exact form stays a few parts long"""
 EVENT_BYTES: Final = 256 * 1024
 """an event; a larger one goes to the dead letters as too_large"""
+EVENT_VALUES: Final = 100_000
+"""values in the arrays and maps of an event, all told; a record of more goes to the dead letters as too_large, so that
+none takes longer than a fraction of a second"""
+SCHEMA_NODES: Final = 5_000
+"""types of a writer's schema with every name written out"""
 BREAKER_WINDOW_RECORDS: Final = 10_000
 """newest records of a topic's partition over which the breaker's ratio is taken; fewer give no ratio"""
 DEAD_LETTER_BYTES: Final = 768 * 1024
