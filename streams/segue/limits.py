@@ -31,6 +31,12 @@ STRING_BYTES: Final = 32 * 1024
 """a string field of an event"""
 EVENT_BYTES: Final = 256 * 1024
 """an event; a larger one goes to the dead letters as too_large"""
+WRITER_SCHEMA_NODES: Final = 2_000
+"""fields and types of a writer's schema, all names written out; each costs every batch some 20 us"""
+WRITER_SCHEMA_BYTES: Final = 1 << 20
+"""a schema registry's answer"""
+WRITER_SCHEMAS: Final = 1_000
+"""schemas of a registry that a worker keeps; producers may register them, so that their number is not ours to trust"""
 MAX_FUTURE_MS: Final = 5 * 60_000
 """how far an event may be ahead of the clock"""
 WINDOW_VALUES: Final = 1_000

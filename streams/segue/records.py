@@ -25,7 +25,7 @@ Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
 
 RejectReason = Literal[
-    "undecodable", "unknown_schema", "no_person", "no_time", "too_late", "in_the_future", "too_large"
+    "undecodable", "unknown_schema", "wrong_subject", "no_person", "no_time", "too_late", "in_the_future", "too_large"
 ]
 Cause = Literal["event", "timer", "correction", "merge", "rule_change", "backfill", "consent", "erasure"]
 Value = str | float | int | bool | None

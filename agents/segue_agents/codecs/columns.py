@@ -13,7 +13,7 @@ fastavro's reader alone: 3.4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,11 +22,12 @@ import numpy as np
 from segue.catalog import Source
 from segue.errors import ContractError
 from segue.limits import STRING_BYTES
-from segue.records import IRRELEVANT, Columns, Int32s, Int64s, Rejected
+from segue.records import IRRELEVANT, Columns, Int32s, Int64s, Rejected, RejectReason
 from segue_agents.codecs.framing import HEADER, Frame
 from segue_agents.codecs.names import Names
 from segue_agents.codecs.nodes import Node, read_schema
 from segue_agents.codecs.projection import FLOAT, INT, OBJECT, SYMBOL, TEXT, Column, Path, Projection, project
+from segue_agents.codecs.resolve import check_type, writers_path
 from segue_agents.codecs.rows import Undecodable, decode_row
 from segue_agents.codecs.vectors import Bools, padding
 
@@ -40,6 +41,16 @@ EARLIEST_MS: Final = 100_000_000_000
 LATEST_MS: Final = 100_000_000_000_000
 """the year 5138: a larger time counts micro- or nanoseconds"""
 _TIME, _EVENT, _FIELDS = 0, 1, 2
+Refusal = tuple[RejectReason, str]
+"""why the records of a schema id are dead letters: the reason, and a sentence"""
+
+
+class UnknownSchemas(Exception):
+    """Records whose schema ids are neither known nor refused; nothing of the batch was decoded."""
+
+    def __init__(self, ids: Collection[int]) -> None:
+        super().__init__(f"{len(ids)} unknown schema ids")
+        self.ids = frozenset(ids)
 
 
 class ColumnDecoder:
@@ -63,37 +74,54 @@ class ColumnDecoder:
         self._defaults = [reader.get(p[0]) if len(p) == 1 else None for p in self._paths]
         self._projections: dict[int, Projection] = {}
         self._time_units: dict[int, int] = {}
+        self._writers: dict[int, tuple[Path, ...]] = {}
+        self._pad = 64 + 8 * self._names.words
+        self._symbol_kinds = np.array([IRRELEVANT], np.int32)
         for schema_id, schema in schema_ids.items():
-            node = read_schema(schema)
-            self._time_units[schema_id] = self._per_ms(node, str(schema.get("name", schema_id)))
-            self._projections[schema_id] = project(node, wanted, self._symbols)
-        self._symbol_kinds = np.array([*(inputs.kinds.get(s, IRRELEVANT) for s in self._symbols), IRRELEVANT], np.int32)
-        self._pad = max((padding(p.node.count()) for p in self._projections.values()), default=64)
-        self._pad += 8 * self._names.words
+            self.learn(schema_id, schema)
+
+    def learn(self, schema_id: int, schema: Mapping[str, Any]) -> None:
+        """A writer's schema, from now on; what an id stands for never changes. Raises ContractError if it is of no use."""
+        node = read_schema(schema)
+        paths = tuple(writers_path(node, self.source.schema, p) for p in self._paths)
+        unit = self._per_ms(node, paths, str(schema.get("name", schema_id)))
+        types = ("time", "string", *(f.type for f in self.inputs.fields))
+        for path, wanted in zip(paths, types, strict=True):
+            check_type(node, path, wanted)
+        here = dict(zip(paths, self._column, strict=True))
+        self._projections[schema_id] = project(node, here, self._symbols)
+        self._writers[schema_id], self._time_units[schema_id] = paths, unit
+        kinds = (self.inputs.kinds.get(s, IRRELEVANT) for s in self._symbols)
+        self._symbol_kinds = np.array([*kinds, IRRELEVANT], np.int32)
+        self._pad = max(self._pad, padding(node.count()) + 8 * self._names.words)
 
     def code(self, schema_id: int) -> str:
         """The generated reader, to be printed; '' if records of this schema are decoded one by one."""
         return self._projections[schema_id].code
 
-    def _per_ms(self, node: Node, name: str) -> int:
+    def _per_ms(self, node: Node, paths: Sequence[Path], name: str) -> int:
         """Units of the writer's time in a millisecond."""
-        for field in (self.source.time, self.source.event):
+        for (field,) in paths[:2]:
             if node.child(field) is None:
                 raise ContractError(f"The writer's schema {name} lacks the field {field!r} of source "
                                     f"{self.source.name!r}.", "Name the right field in the source's declaration.")
-        time = node.child(self.source.time)
+        time = node.child(*paths[0])
         assert time is not None
         branches = time.children if time.kind == "union" else (time,)
         return 1_000 if any(b.logical == "timestamp-micros" for b in branches) else 1
 
-    def decode(self, messages: Sequence[Message]) -> Columns:
-        """Messages of one topic partition, at least one, in offset order and without error messages."""
+    def decode(self, messages: Sequence[Message], refused: Mapping[int, Refusal] | None = None) -> Columns:
+        """Messages of one topic partition, at least one, in offset order and without error messages.
+
+        `refused`: schema ids whose records are dead letters, and why. With it, an id that is neither known nor refused
+        raises UnknownSchemas; without, its records are dead letters.
+        """
         n = len(messages)
         values = [m.value() for m in messages]
         offset = np.array([m.offset() for m in messages], np.int64)
         frame = Frame(values, self._pad)
         columns = [Column(n, default) for default in self._defaults]
-        apart = self._read(frame, columns, values)
+        apart = self._read(frame, columns, values, refused)
         self.decoded_alone += len(apart)
         frame.check_text(apart)
         keys: list[Any] = [m.key() for m in messages]
@@ -127,14 +155,18 @@ class ColumnDecoder:
         return Columns(time_ms[good], kind[good], offset[good], arrival[good], person, fields,
                        list(compress(records, good.tobytes())), next_offset, rejected)
 
-    def _read(self, frame: Frame, columns: list[Column], values: Sequence[bytes | None]) -> list[int]:
+    def _read(self, frame: Frame, columns: list[Column], values: Sequence[bytes | None],
+              refused: Mapping[int, Refusal] | None) -> list[int]:
         """Fill the columns. The rows that had to be decoded alone."""
         apart: list[int] = []
         for schema_id, rows in frame.groups():
             projection = self._projections.get(schema_id)
             if projection is None:
+                if refused is not None and schema_id not in refused:
+                    raise UnknownSchemas({i for i, _ in frame.groups()} - self._projections.keys() - refused.keys())
+                reason, detail = (refused or {}).get(schema_id) or _no_schema(schema_id)
                 for row in rows.tolist():
-                    frame.reject(row, "unknown_schema", f"No schema has the id {schema_id}.")
+                    frame.reject(row, reason, detail)
                 continue
             failed = rows
             if projection.read is not None:
@@ -148,11 +180,14 @@ class ColumnDecoder:
                     frame.reject(row, "undecodable", f"The record does not decode: {e}.")
                     continue
                 apart.append(row)
-                for path, column, default in zip(self._paths, columns, self._defaults, strict=True):
+                for path, column, default in zip(self._writers[schema_id], columns, self._defaults, strict=True):
                     column.put_object(row, _at(value, path, default))
-            unit = self._time_units[schema_id]
+            unit, time = self._time_units[schema_id], columns[_TIME]
             if unit > 1:
-                columns[_TIME].a[rows] //= unit
+                time.a[rows[time.tag[rows] == INT]] //= unit
+                for row in rows[time.tag[rows] == OBJECT].tolist():
+                    if isinstance(value := time.objects[time.a[row]], int):
+                        time.objects[time.a[row]] = value // unit
         return apart
 
     def _times(self, column: Column, frame: Frame) -> Int64s:
@@ -187,6 +222,10 @@ class ColumnDecoder:
         for row in np.flatnonzero(tags == OBJECT).tolist():
             kind[row] = self.inputs.kinds.get(column.objects[column.a[row]], IRRELEVANT)
         return kind
+
+
+def _no_schema(schema_id: int) -> Refusal:
+    return "unknown_schema", f"No schema has the id {schema_id}."
 
 
 def _at(value: Any, path: Path, default: Any) -> Any:
