@@ -30,12 +30,14 @@ from segue.errors import SegueError
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.codecs.columns import ColumnDecoder
 from segue_agents.metrics import Metrics
+from segue_agents.outside import Outside
 from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
 from segue_agents.topics import ready_topics
 from segue_agents.transport.assignment import Assignment
 from segue_agents.transport.clients import producer_config
 from segue_agents.transport.lane import Signal
+from segue_agents.transport.session import Session
 from segue_agents.transport.source import SignalSource
 from segue_agents.worker.clock import Clock, Ticker
 from segue_agents.worker.committer import make_committer
@@ -68,17 +70,20 @@ def create_app(settings: Settings) -> SegueApp:
     metrics = Metrics()
     metrics.say_build(engine.program.layout.id)
     slot = Slot.take(settings.data_dir, settings.app_id, settings.slot)
-    clock = Clock.of(settings)
+    outside = Outside()
+    clock = Clock.of(settings, outside)
     committer = make_committer(producer_config(settings, slot.name))
     encoder = ChangeEncoder(plan, segue_schemas.schema_ids()[CHANGE_SCHEMA], settings.output_format)
     app = _faust_app(settings, slot)
     batches = app.channel(maxsize=QUEUED_BATCHES)
-    worker = Worker(settings, plan, encoder, committer, clock, metrics, on_rebuild=lambda: source.rebuild())  # noqa: PLW0108 (not made yet)
-    ticker = Ticker(settings, clock, lambda: source.owned) if settings.clock == "ticks" else None
+    worker = Worker(settings, plan, encoder, committer, clock, metrics, outside, on_rebuild=lambda: session.end())  # noqa: PLW0108 (not made yet)
+    ticker = Ticker(settings, clock, outside, lambda: session.owned) if settings.clock == "ticks" else None
     assignment = Assignment(settings, engine, plan.catalog,
-                            lambda index, share: metrics.set("restore_progress_ratio", share, str(index)))
-    source = SignalSource(app, batches, settings, slot, worker, committer, _decoders(settings, engine), assignment,
-                          clock, ticker, metrics)
+                            lambda index, share: metrics.set("restore_progress_ratio", share, str(index)), outside)
+    source = SignalSource(app, batches, settings, worker)
+    session = source.session = Session(
+        settings, slot, worker, committer, _decoders(settings, engine), assignment, clock, metrics, outside, source, ticker
+    )
 
     # a crash must end the process: the default supervisor would restart the agent, and its batch would be gone
     @app.agent(batches, name="segmentation", supervisor_strategy=mode.CrashingSupervisor)

@@ -51,5 +51,9 @@ class Outside:
     wall_ms: Callable[[], int] = wall_ms
     sleep: Callable[[float], None] = time.sleep
     """seconds"""
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """seconds, on the event loop"""
     apart: Callable[..., Awaitable[Any]] = on_a_thread
+    """function, arguments -> its result"""
     background: Callable[..., Any] = in_background
+    """function, arguments -> something to `join`"""

@@ -56,6 +56,14 @@ class Settings:
     transaction_timeout_ms: int = _setting(15_000, "how long a dead worker's transaction may hold up others",
                                            least=1_000)
     session_timeout_ms: int = _setting(6_000, "without a sign of life, after which partitions go to others", least=500)
+    max_poll_interval_ms: int = _setting(
+        300_000, "how long one batch or commit may take at most; past half of it the work is dropped and done again",
+        least=2_000,
+    )
+    group_protocol: Literal["classic", "consumer"] = _setting(
+        "classic", "how partitions are shared out; consumer: KIP-848, for Kafka 4, by the broker, which leaves those "
+        "that stay alone; its session timeout is the broker's"
+    )
     clock: Literal["ticks", "none"] = _setting("ticks", "whether time passes by itself; none: by events alone")
     clock_interval_ms: int = _setting(1_000, "between two ticks", least=10)
     clock_delay_ms: int = _setting(1_000, "ticks count that much earlier, so that events on their way are not late",
@@ -65,6 +73,10 @@ class Settings:
         None, "the wall's time, ms since the epoch, at which a faster clock is equal to it; default: the start"
     )
     max_persons: int = _setting(200_000, "states a partition keeps in memory; the others are on disk", least=1)
+    max_state_bytes: int = _setting(
+        64 << 20, "of states a partition keeps in memory, as they are stored; as Python objects they take about 5 times "
+        "as much", least=1,
+    )
     batch_rows: int = _setting(3_000, "of one source in a batch: about 10 ms, for which the web pages stand still",
                                least=1)
     web_host: str = _setting("127.0.0.1", "where /metrics is served")

@@ -1,4 +1,4 @@
-"""From an assignment of partitions to states that are as of the committed offsets, on a thread of its own."""
+"""From an assignment of partitions to states that are as of the committed offsets, on threads apart."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicP
 from segue.catalog import Catalog
 from segue.engine import Engine, PartitionState
 from segue.errors import StateError, Unreachable
+from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.worker.changelog import Changelog
 from segue_agents.worker.recovery import Cancelled, Recovered, Recovery
 from segue_agents.worker.store import Slot, StoreBroken
 
+RESTORED_AT_ONCE: Final = 4
+"""partitions; each has consumers, buffers and a thread while it lasts"""
 _START: Final = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END}
 _log = structlog.get_logger(__name__)
 
@@ -73,47 +76,54 @@ def starting_offsets(consumer: Any, assigned: Iterable[Any], settings: Settings,
 
 
 class Assignment:
-    """Recovers what was assigned, one index after the other; the source's thread takes what is ready."""
+    """Recovers what was assigned, each index on a thread of its own; the session's thread takes what is ready."""
 
-    def __init__(self, settings: Settings, engine: Engine, catalog: Catalog,
-                 progress: Callable[[int, float], None]) -> None:
+    def __init__(self, settings: Settings, engine: Engine, catalog: Catalog, progress: Callable[[int, float], None],
+                 outside: Outside) -> None:
         self.catalog = catalog
         self._settings = settings
         self._engine = engine
         self._progress = progress
+        self._outside = outside
         self._epoch = 0
-        self._cancelled = threading.Event()
+        self._at_once = threading.Semaphore(RESTORED_AT_ONCE)
+        self._under_way: dict[int, tuple[threading.Event, Any]] = {}
+        """index -> what cancels its recovery, and the thread it is on"""
         self._ready: queue.SimpleQueue[Ready | BaseException] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
 
     def begin(self, slot: Slot, offsets: Offsets, topics: set[str]) -> None:
-        """A new assignment. Raises StateError when an index lacks a topic."""
-        self.cancel()
+        """Indexes have come. Raises StateError when one lacks a topic."""
         self._epoch += 1
-        self._cancelled = threading.Event()
         for index in offsets.committed:
             has = {p.topic for p in offsets.positions if p.partition == index}
             if has != topics:
                 raise StateError(f"Partition {index} was assigned without {', '.join(sorted(topics - has))}.",
                                  "Do all topics have the same number of partitions?")
-        self._thread = threading.Thread(
-            target=self._recover, args=(self._epoch, self._cancelled, slot, offsets), name="segue-restore", daemon=True
-        )
-        self._thread.start()
+        self.cancel(offsets.committed)
+        for index, committed in sorted(offsets.committed.items()):
+            cancelled = threading.Event()
+            thread = self._outside.background(self._recover, self._epoch, cancelled, slot, index, committed)
+            self._under_way[index] = cancelled, thread
 
-    def cancel(self) -> None:
-        """The assignment is over: waits for the thread, closes what nobody took."""
-        self._cancelled.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+    def cancel(self, indexes: Iterable[int] | None = None) -> None:
+        """These indexes, or all, have gone: waits for their threads, closes what nobody took."""
+        gone = list(self._under_way) if indexes is None else [i for i in indexes if i in self._under_way]
+        for index in gone:
+            self._under_way[index][0].set()
+        for index in gone:
+            self._under_way.pop(index)[1].join()
+        kept: list[Ready | BaseException] = []
         while True:
             try:
                 ready = self._ready.get_nowait()
             except queue.Empty:
-                return
-            if isinstance(ready, Ready):
+                break
+            if isinstance(ready, Ready) and ready.recovered.index in gone:
                 ready.recovered.store.close()
+            elif isinstance(ready, Ready) or indexes is not None:
+                kept.append(ready)
+        for ready in kept:
+            self._ready.put(ready)
 
     def take(self) -> Ready | None:
         """The next that is ready. Raises what recovery raised."""
@@ -123,9 +133,13 @@ class Assignment:
             return None
         if isinstance(ready, BaseException):
             raise ready
+        self._under_way.pop(ready.recovered.index, None)
         return ready
 
-    def _recover(self, epoch: int, cancelled: threading.Event, slot: Slot, offsets: Offsets) -> None:
+    def _recover(self, epoch: int, cancelled: threading.Event, slot: Slot, index: int, committed: dict[str, int]) -> None:
+        while not self._at_once.acquire(timeout=0.1):
+            if cancelled.is_set():
+                return
         changelog = None
         try:
             changelog = Changelog(self._settings)
@@ -133,11 +147,10 @@ class Assignment:
                 changelog, self._engine.program.layout, self._settings.app_id,
                 self._settings.guarantee == "exactly_once", self._progress, cancelled,
             )
-            for index, committed in sorted(offsets.committed.items()):
-                self._progress(index, 0.0)
-                state = self._engine.partition(index)
-                recovered = recovery.recover(index, slot.partition_folder(index), committed, state)
-                self._ready.put(Ready(epoch, recovered, state, self._seeks(recovered, committed)))
+            self._progress(index, 0.0)
+            state = self._engine.partition(index)
+            recovered = recovery.recover(index, slot.partition_folder(index), committed, state)
+            self._ready.put(Ready(epoch, recovered, state, self._seeks(recovered, committed)))
         except Cancelled:
             pass
         except StoreBroken as error:  # a fresh one too
@@ -147,6 +160,7 @@ class Assignment:
         finally:
             if changelog is not None:
                 changelog.close()
+            self._at_once.release()
 
     def _seeks(self, recovered: Recovered, committed: dict[str, int]) -> list[Any]:
         """The checkpoint decides: the group's offsets may have expired, or (at least once) lag behind it."""

@@ -24,8 +24,6 @@ class Signal:
     batch: Batch
     epoch: int
     """of the assignment it was read under; an older one is skipped"""
-    group: Any
-    """the consumer's group metadata, taken on its thread"""
     caught_up: bool
     """nothing more was waiting in Kafka"""
     arrived_ms: int

@@ -39,6 +39,8 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """changes it brought"""
     states: int = 0
     """states it wrote"""
+    totals: dict[str, int] = {}
+    """the balance of the partition since its first record: what was consumed, and what became of it"""
     changelog_offset: int = 0
     """store only: everything before it in the changelog is in the store"""
     whole: bool = True

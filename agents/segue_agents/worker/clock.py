@@ -6,15 +6,15 @@ other record and committed with them, so that a replay sees the time that was.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import mode
 import structlog
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException
 
+from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic
 from segue_agents.transport.clients import clock_config
@@ -28,22 +28,18 @@ class Clock:
 
     speed: float
     origin_ms: int
+    wall_ms: Callable[[], int]
 
     @classmethod
-    def of(cls, settings: Settings) -> Clock:
+    def of(cls, settings: Settings, outside: Outside) -> Clock:
         """A clock that starts now, unless the settings say otherwise."""
         origin = settings.clock_origin_ms
-        return cls(settings.clock_speed, wall_ms() if origin is None else origin)
+        return cls(settings.clock_speed, outside.wall_ms() if origin is None else origin, outside.wall_ms)
 
     def now_ms(self) -> int:
         """What it shows."""
-        wall = wall_ms()
+        wall = self.wall_ms()
         return wall if self.speed == 1.0 else self.origin_ms + round((wall - self.origin_ms) * self.speed)
-
-
-def wall_ms() -> int:
-    """The wall's clock."""
-    return time.time_ns() // 1_000_000
 
 
 def encode_tick(time_ms: int) -> bytes:
@@ -59,13 +55,15 @@ def decode_tick(value: bytes | None) -> int | None:
 class Ticker(mode.Service):
     """Writes the ticks."""
 
-    def __init__(self, settings: Settings, clock: Clock, owned: Callable[[], Iterable[int]], **kwargs: Any) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, outside: Outside, owned: Callable[[], Iterable[int]], **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._topic = clock_topic(settings.app_id)
         self._interval_s = settings.clock_interval_ms / 1000
         self._clock = clock
         self._owned = owned
-        self._producer = Producer(clock_config(settings))
+        self._producer = outside.producer(clock_config(settings))
 
     @mode.Service.task
     async def _tick(self) -> None:

@@ -7,7 +7,6 @@ never overlap. Batches of partitions that have gone are skipped by their epoch.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, Final
@@ -23,11 +22,12 @@ from segue.plan.stored import pending_segments
 from segue.records import Batch, Step
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.metrics import Metrics
+from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic, dead_letters_topic, state_topic
 from segue_agents.transport.lane import Signal
 from segue_agents.worker.checkpoint import KEY
-from segue_agents.worker.clock import Clock, wall_ms
+from segue_agents.worker.clock import Clock
 from segue_agents.worker.committer import RESTART_EXIT_CODE, Committer, TransactionLost
 from segue_agents.worker.dead_letters import dead_letter_headers, original
 from segue_agents.worker.memory import Garbage
@@ -54,11 +54,13 @@ class Worker:
 
     def __init__(
         self, settings: Settings, plan: Plan, encoder: ChangeEncoder, committer: Committer, clock: Clock,
-        metrics: Metrics, on_rebuild: Callable[[], None],
+        metrics: Metrics, outside: Outside, on_rebuild: Callable[[], None],
     ) -> None:
         """`on_rebuild`: called when all was dropped and has to be read from the committed offsets again."""
         self.failed: BaseException | None = None
         self.owned: dict[int, Owned] = {}
+        self.group: Any = None
+        """the consumer's group metadata: set by the session after each poll, so that no older one goes into a commit"""
         self._settings = settings
         self._plan = plan
         self._topics = tuple(s.topic for s in plan.catalog.sources)
@@ -68,13 +70,13 @@ class Worker:
         self._committer = committer
         self._clock = clock
         self._metrics = metrics
+        self._outside = outside
         self._on_rebuild = on_rebuild
         self._gate = asyncio.Lock()
         self._garbage = Garbage()
-        self._group: Any = None
         self._caught_up = True
         self._urgent = False
-        self._committed_at = self._stepped_at = time.monotonic()
+        self._committed_at = self._stepped_at = self._outside.monotonic()
         self._arrivals: list[int] = []
         self._rebuilds: deque[float] = deque(maxlen=REBUILDS)
 
@@ -83,25 +85,29 @@ class Worker:
     async def work(self, signals: AsyncIterable[Signal]) -> None:
         """Works off batches as they come, until there are no more."""
         async for signal in signals:
-            async with self._gate:
-                owned = self.owned.get(signal.batch.partition)
-                if owned is None or owned.epoch != signal.epoch or self.failed is not None:
-                    continue  # the partition has gone meanwhile; whoever has it reads this again
-                try:
-                    owned.read(signal.batch)
-                    step = owned.state.step(signal.batch)
-                    await self._commit(owned, signal, step)
-                except (TransactionLost, StoreBroken) as lost:
-                    await self._rebuild(lost)
-                except BaseException as error:
-                    self.failed = error  # before the gate opens: a drain on the way out must commit nothing
-                    raise
+            await self.take(signal)
+
+    async def take(self, signal: Signal) -> None:
+        """One batch: read, step, commit."""
+        async with self._gate:
+            owned = self.owned.get(signal.batch.partition)
+            if owned is None or owned.epoch != signal.epoch or self.failed is not None:
+                return  # the partition has gone meanwhile; whoever has it reads this again
+            try:
+                owned.read(signal.batch)
+                step = owned.state.step(signal.batch)
+                await self._commit(owned, signal, step)
+            except (TransactionLost, StoreBroken) as lost:
+                await self._rebuild(lost)
+            except BaseException as error:
+                self.failed = error  # before the gate opens: a drain on the way out must commit nothing
+                raise
 
     async def _commit(self, owned: Owned, signal: Signal, step: Step) -> None:
         """The step's output goes into the open transaction, which ends when it is time."""
         self._send(owned, signal.batch, step)
         owned.note(signal.batch, step, self._topics, self._clock_topic)
-        self._group, self._caught_up, self._stepped_at = signal.group, signal.caught_up, time.monotonic()
+        self._caught_up, self._stepped_at = signal.caught_up, self._outside.monotonic()
         self._urgent = self._urgent or bool(step.touched or signal.batch.consumed or signal.batch.rejected)
         if step.changes:
             self._arrivals.append(signal.arrived_ms)
@@ -122,7 +128,7 @@ class Worker:
     def _due(self) -> bool:
         if self.failed is not None or not any(o.batches for o in self.owned.values()):
             return False
-        now, settings = time.monotonic(), self._settings
+        now, settings = self._outside.monotonic(), self._settings
         passed_ms = (now - self._committed_at) * 1000
         if not self._urgent:
             return passed_ms >= settings.commit_interval_ms * CLOCK_ONLY_INTERVALS
@@ -145,14 +151,14 @@ class Worker:
 
     async def _end_transaction(self) -> None:
         """States, checkpoints and offsets; then the stores. Raises TransactionLost, StoreBroken."""
-        started = time.monotonic()
+        started = self._outside.monotonic()
         dirty = [o for o in self.owned.values() if o.batches]
-        await asyncio.get_running_loop().run_in_executor(None, self._finish, dirty)
-        self._committed_at, self._urgent = time.monotonic(), False
+        await self._outside.apart(self._finish, dirty)
+        self._committed_at, self._urgent = self._outside.monotonic(), False
         self._garbage.committed()
         self._metrics.add("commits_total", 1)
         self._metrics.observe("commit_duration_seconds", self._committed_at - started)
-        now_ms = wall_ms()
+        now_ms = self._outside.wall_ms()
         for arrived_ms in self._arrivals:
             self._metrics.observe("event_to_change_seconds", max(0, now_ms - arrived_ms) / 1000)
         self._arrivals.clear()
@@ -172,17 +178,17 @@ class Worker:
         for owned, checkpoint in zip(dirty, checkpoints, strict=True):
             produce(self._state_topic, owned.index, KEY, checkpoint.encode())
         self._committer.commit(
-            [TopicPartition(t, o.index, offset) for o in dirty for t, offset in o.moved().items()], self._group
+            [TopicPartition(t, o.index, offset) for o in dirty for t, offset in o.moved().items()], self.group
         )
         for owned, encoded, checkpoint in zip(dirty, states, checkpoints, strict=True):
             owned.changelog_offset += len(encoded) + 1 + self._committer.markers
             at = msgspec.structs.replace(checkpoint, changelog_offset=owned.changelog_offset)
             owned.store.write(encoded, at)
-            owned.committed(self._settings.max_persons)
+            owned.committed(self._settings.max_persons, self._settings.max_state_bytes)
 
     # --- partitions come and go
 
-    def admit(self, recovered: Recovered, state: PartitionState, epoch: int) -> None:
+    async def admit(self, recovered: Recovered, state: PartitionState, epoch: int) -> None:
         """A partition whose store is as of the committed offsets. On the event loop, before any of its batches."""
         checkpoint = recovered.checkpoint
         offsets = dict(checkpoint.offsets) if checkpoint is not None else {}
@@ -190,6 +196,7 @@ class Worker:
             recovered.index, epoch, state, recovered.store, recovered.changelog_offset, recovered.persons, offsets,
             recovered.known, recovered.known_is_new,
             clock_key=checkpoint.clock_key if checkpoint is not None else 0, previous=dict(offsets),
+            totals=dict(checkpoint.totals) if checkpoint is not None else {},
         )
         self._garbage.loaded()
         self._gauge(self.owned[recovered.index])
@@ -199,7 +206,7 @@ class Worker:
         """Partitions go: finish what is in hand, commit (`keep`), close. Returns the offsets committed, per index."""
         async with self._gate:
             if keep and self.failed is None:
-                self._group = group
+                self.group = group
                 try:
                     if any(o.batches for o in self.owned.values()):
                         await self._end_transaction()
@@ -216,7 +223,7 @@ class Worker:
         stage = lost.stage if isinstance(lost, TransactionLost) else "store"
         _log.warning("rebuild", stage=stage, error=str(lost))
         self._metrics.add("rebuilds_total", 1, stage)
-        now = time.monotonic()
+        now = self._outside.monotonic()
         if len(self._rebuilds) == REBUILDS and now - self._rebuilds[0] < REBUILDS_WITHIN_S:
             self.failed = GaveUp(
                 f"{REBUILDS} times in {REBUILDS_WITHIN_S:.0f} s a commit was lost, lastly: {lost}",
@@ -231,12 +238,12 @@ class Worker:
         gone = list(self.owned.values())
         self.owned.clear()
         self._arrivals.clear()
-        await asyncio.get_running_loop().run_in_executor(None, self._committer.drop)
+        await self._outside.apart(self._committer.drop)
         await self._close(gone)
 
     async def _close(self, gone: list[Owned]) -> None:
         for owned in gone:
-            await asyncio.get_running_loop().run_in_executor(None, owned.store.close)
+            await self._outside.apart(owned.store.close)
             self._metrics.forget(owned.index)
 
     # --- numbers, per batch and per commit
@@ -268,6 +275,7 @@ class Worker:
         metrics.set("engine_time_seconds", owned.state.engine_time_ms / 1000, index)
         metrics.set("state_persons", owned.persons, index)
         metrics.set("state_memory_persons", len(owned.state.states), index)
+        metrics.set("state_memory_bytes", owned.state.bytes_in_memory, index)
         metrics.set("state_bytes", owned.store.size_bytes(), index)
         metrics.set("timers_pending", owned.state.timers_pending, index)
 

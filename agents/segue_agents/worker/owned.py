@@ -32,6 +32,10 @@ class Owned:
     clock_key: int = 0
     previous: dict[str, int] = field(default_factory=dict)
     """as of the last commit"""
+    totals: dict[str, int] = field(default_factory=dict)
+    """the balance, as of the last step"""
+    told: dict[str, int] = field(default_factory=dict)
+    """the balance, as of the last commit of this worker"""
     touched: set[bytes] = field(default_factory=set)
     consumed: int = 0
     changes: int = 0
@@ -79,9 +83,9 @@ class Owned:
             consumed=self.consumed, changes=self.changes, states=len(self.touched),
         )
 
-    def committed(self, max_persons: int) -> None:
+    def committed(self, max_persons: int, max_bytes: int) -> None:
         """After a commit: nothing is pending."""
-        self.state.evict(max_persons, self.touched)
+        self.state.evict(max_persons, max_bytes, self.touched)
         self.previous = dict(self.offsets)
         self.persons += self.new_persons
         self.touched = set()

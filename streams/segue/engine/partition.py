@@ -43,6 +43,9 @@ class PartitionState:
         self._program = program
         self._late = LateEvents(program)
         self._wheel = Wheel()
+        self._bytes: dict[bytes, int] = {}
+        """encoded size of the states in memory, as of their last load or encoding"""
+        self._bytes_in_all = 0
         self._timers_fired = 0
         self._tag = program.layout.tag
         self._migrations: dict[bytes, Migration] = {}
@@ -94,6 +97,7 @@ class PartitionState:
             self._unread.pop(person, None)
             due = NEVER
         self.states[person] = state
+        self._note_bytes(person, len(encoded))
         if due < NEVER:
             self._wheel.schedule(person, due >> WHEEL_SHIFT)
 
@@ -216,10 +220,16 @@ class PartitionState:
         state = self.states[person]
         if len(state[LOG]) > _LOG_SETTLES_AT:
             self.log_overflows += self._late.settle(state, person, self.engine_time_ms - self._program.plan.lateness_ms)
-        return state[DUE].to_bytes(8, "big") + self._tag + _encode([state[BITS], *state[JUMPS:]])  # type: ignore[no-any-return]
+        encoded: bytes = state[DUE].to_bytes(8, "big") + self._tag + _encode([state[BITS], *state[JUMPS:]])
+        self._note_bytes(person, len(encoded))
+        return encoded
 
-    def evict(self, max_persons: int, recent: Iterable[bytes] = ()) -> None:
-        """Keep at most `max_persons` states in memory, those longest unused leave first.
+    def _note_bytes(self, person: bytes, size: int) -> None:
+        self._bytes_in_all += size - self._bytes.get(person, 0)
+        self._bytes[person] = size
+
+    def evict(self, max_persons: int, max_bytes: int, recent: Iterable[bytes] = ()) -> None:
+        """Keep at most `max_persons` states of at most `max_bytes` (encoded) in memory, those longest unused leave first.
 
         Use is counted per commit: `recent` are the persons touched since the last call. Whoever leaves must
         have been stored.
@@ -228,9 +238,24 @@ class PartitionState:
         for person in recent:
             states[person] = states.pop(person)
         over = len(states) - max_persons
-        if over > 0:
-            for person in [p for p, _ in zip(states, range(over), strict=False)]:
-                del states[person]
+        if over <= 0 and self._bytes_in_all <= max_bytes:
+            return
+        leaving: list[bytes] = []
+        left = self._bytes_in_all
+        for person in states:
+            if len(leaving) >= over and left <= max_bytes:
+                break
+            leaving.append(person)
+            left -= self._bytes.get(person, 0)
+        for person in leaving:
+            del states[person]
+            self._bytes.pop(person, None)
+        self._bytes_in_all = left
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """Encoded size of the states in memory; as Python objects they take several times as much."""
+        return self._bytes_in_all
 
     def take_dropped(self) -> int:
         """Entries of windows that went beyond their bound since this was last asked, by any partition of the program."""

@@ -94,6 +94,11 @@ class Floor:
         os.kill(child.pid, signal.SIGKILL)
         child.stop()
 
+    def said(self, slot: int, words: str) -> int:
+        """How often a worker's log has these words."""
+        log = self.folder / f"worker-{slot}.log"
+        return log.read_text().count(words) if log.exists() else 0
+
     def committed(self) -> int:
         """Input records whose offsets the group has committed."""
         try:

@@ -77,12 +77,29 @@ def test_a_worker_that_is_asked_to_stop_ends_in_order(floor: Floor) -> None:
     floor.assert_exact()
 
 
-def test_a_cache_far_smaller_than_its_persons_changes_nothing(floor: Floor) -> None:
+@pytest.mark.parametrize("cache", [("--max-persons", "5"), ("--max-state-bytes", "500")])
+def test_a_cache_far_smaller_than_its_persons_changes_nothing(floor: Floor, cache: tuple[str, str]) -> None:
     """States leave memory after a commit and come back from the disk for an event or a timer."""
-    worker = floor.start(0, *SLOWLY, "--max-persons", "5")
+    worker = floor.start(0, *SLOWLY, *cache)
     floor.wait_for(EVENTS)
     worker.stop()
     floor.assert_exact()
+
+
+def test_at_least_once_loses_nothing(floor: Floor) -> None:
+    """Without transactions, kill -9 three times: every change is there; one that is there twice has the same id."""
+    slowly = (*SLOWLY, "--guarantee", "at_least_once")
+    worker = floor.start(0, *slowly)
+    for share in (0.2, 0.4, 0.7):
+        assert floor.wait_for(int(share * EVENTS)) < EVENTS
+        floor.kill(worker)
+        worker = floor.start(0, *slowly)
+    floor.wait_for(EVENTS)
+    worker.stop()
+    got = {(c["change_id"], c["person_id"], c["segment"], c["change"], str(c["at"])) for c in floor.changes()}
+    expected, _ = floor.expected()
+    assert got == expected
+    assert len({c[0] for c in got}) == len(got)
 
 
 def test_the_changes_are_the_naive_oracles(floor: Floor) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from segue.records import Rejected
 from segue_agents.metrics import METRICS, Metrics
+from segue_agents.outside import wall_ms
 from segue_agents.transport.split import runs
 from segue_agents.worker.clock import Clock, decode_tick, encode_tick
 from segue_agents.worker.dead_letters import dead_letter_headers, original
@@ -43,8 +44,8 @@ def test_no_tick() -> None:
 
 def test_a_faster_clock() -> None:
     """A clock of speed 60 is a minute on after a second, and equal to the wall's at its origin."""
-    wall = Clock(1.0, 0).now_ms()
-    fast = Clock(60.0, wall - 1_000).now_ms()
+    wall = Clock(1.0, 0, wall_ms).now_ms()
+    fast = Clock(60.0, wall - 1_000, wall_ms).now_ms()
     assert 59_000 <= fast - wall <= 59_000 + 60 * 500
 
 

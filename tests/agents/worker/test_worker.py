@@ -157,6 +157,26 @@ def test_dead_letters(app: App) -> None:
     assert headers["__streams.errors.topic"].decode() == f"{app.prefix}site-events"
 
 
+def test_an_open_transaction_on_an_input_is_told_and_nothing_is_skipped(app: App) -> None:
+    """While a producer leaves its transaction open the metric grows; when it has ended, what was behind it is read."""
+    hanging = Producer({"bootstrap.servers": app.settings.bootstrap, "transactional.id": f"{app.prefix}hanging"})
+    hanging.init_transactions(10)
+    hanging.begin_transaction()
+    hanging.produce(f"{app.prefix}site-events", b"rubbish", b"p1", partition=0)
+    hanging.flush(10)
+    app.publish(300)
+    app.start()
+    ready(app)
+    where = f'segue_open_transaction_seconds{{partition="0",topic="{app.prefix}site-events"}}'
+    until = time.monotonic() + 30
+    while not any(float(line.split()[1]) > 4 for line in app.metrics().splitlines() if line.startswith(where)):
+        assert time.monotonic() < until, app.metrics()
+        time.sleep(0.2)
+    hanging.abort_transaction(10)
+    app.wait_for_all()
+    assert app.dead_letters() == []
+
+
 def test_a_rule_changed_under_its_version_is_refused(app: App) -> None:
     """A rule changed under its old version ends the process with exit code 4 and both forms, before anything is written."""
     app.publish(100)
