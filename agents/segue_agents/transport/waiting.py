@@ -49,8 +49,12 @@ class Waiting:
 
     @property
     def topics(self) -> frozenset[str]:
-        """Those with messages here: to be paused, or all they have would come."""
+        """Those with messages here."""
         return frozenset(self._held)
+
+    def holds(self, topic: str) -> bool:
+        """Whether it has messages here: it is to be paused, or all it has would come."""
+        return topic in self._held
 
     def messages(self, topic: str) -> int:
         """How many wait."""
