@@ -46,11 +46,15 @@ class Learner:
         """As many of the messages, at least one, as can be decoded now. Never waits."""
         if self._schemas is None:
             return Decoded(self.decoder.decode(messages), len(messages))
-        self._schemas.check()
         try:
             return Decoded(self.decoder.decode(messages, self._unusable), len(messages))
         except UnknownSchemas as unknown:
             return self._learn(messages, unknown.ids)
+
+    def check(self) -> None:
+        """Raises StateError when the registry has given an id out twice: what was decoded with it may be wrong."""
+        if self._schemas is not None:
+            self._schemas.check()
 
     def waits(self, ids: Iterable[int]) -> bool:
         """Whether all of these are still unknown."""

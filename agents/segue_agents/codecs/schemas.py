@@ -117,9 +117,10 @@ class Schemas:
         with self._lock:
             known, now = self._known.get(schema_id), self._outside.monotonic()
             if known is not None and (not known.subjects or subject in known.subjects):
-                if schema_id not in self._told_s:
-                    self._ask(schema_id, now)  # from the disk: used at once, and asked whether it still holds
-                return known
+                if schema_id in self._told_s:
+                    return known
+                self._ask(schema_id, now)  # from the disk: does it still hold? It does while the registry is away
+                return known if self._failures else Later()
             if known is not None:
                 if now - self._told_s.get(schema_id, -math.inf) < self._pace.believed_s:
                     return Missing("wrong_subject", _wrong_subject(schema_id, subject, known.subjects))

@@ -20,6 +20,9 @@ class Decodes(Protocol):
     def decode(self, messages: Sequence[Any]) -> Decoded:
         """As many of the messages, at least one, as can be decoded now."""
 
+    def check(self) -> None:
+        """Raises what has come to light meanwhile and must end the worker."""
+
     def waits(self, ids: Iterable[int]) -> bool:
         """Whether all of these schemas are still unknown."""
 
@@ -82,7 +85,9 @@ class Waiting:
         return False
 
     def release(self) -> Iterator[Released]:
-        """What has become known since, topic by topic; cheap when nothing waits."""
+        """What has become known since, topic by topic; cheap when nothing waits. Raises what `check` of a decoder does."""
+        for decoder in self._decoders.values():
+            decoder.check()
         for topic, held in list(self._held.items()):
             decoder = self._decoders[topic]
             if decoder.waits(held.waits_for):
