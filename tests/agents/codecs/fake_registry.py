@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 NONE = (404, {"error_code": 40403, "message": "Schema not found"})
@@ -19,7 +21,8 @@ NONE = (404, {"error_code": 40403, "message": "Schema not found"})
 class FakeRegistry:
     """`GET /schemas/ids/{id}` and `/schemas/ids/{id}/versions`, as Confluent's registry answers them."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        """`certificate`: a file of key and certificate, for https."""
         self.schemas: dict[int, Any] = {}
         """id -> the answer's fields; an Avro schema alone under `schema`, not yet text"""
         self.subjects: dict[int, list[str]] = {}
@@ -34,7 +37,11 @@ class FakeRegistry:
         self.over = threading.Event()
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'' if certificate is None else 's'}://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 

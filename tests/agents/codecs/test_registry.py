@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -491,3 +493,28 @@ def test_an_address_may_have_a_path(registry: FakeRegistry) -> None:
     registry.answer = lambda path, who: (asked.append(path), answer(path.removeprefix("/apis/ccompat"), who))[1]  # type: ignore[method-assign]
     assert Registry(f"{registry.url}/apis/ccompat/").fetch(7) is not None
     assert asked == ["/apis/ccompat/schemas/ids/7", "/apis/ccompat/schemas/ids/7/versions?deleted=true"]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl, to make a certificate")
+def test_tls(tmp_path: Path) -> None:
+    """A certificate that nobody vouches for says nothing of the id; with its authority named it works, and is as patient."""
+    file = tmp_path / "key-and-certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", file, "-out", tmp_path / "c.pem"],
+        check=True, capture_output=True, timeout=20)
+    file.write_bytes(file.read_bytes() + (tmp_path / "c.pem").read_bytes())
+    registry = FakeRegistry(file)
+    try:
+        registry.add(7, SIMPLE, SUBJECT)
+        with pytest.raises(Unavailable) as stranger:
+            Registry(registry.url).fetch(7)
+        assert stranger.value.kind == "connection"
+        friend = Registry(registry.url, {"ssl.ca.location": str(tmp_path / "c.pem")}, answer_s=0.3)
+        assert friend.fetch(7) is not None
+        registry.troubles = ["drip"]
+        with pytest.raises(Unavailable) as slow:
+            friend.fetch(7)
+        assert slow.value.kind == "timeout"
+    finally:
+        registry.close()
