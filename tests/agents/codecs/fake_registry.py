@@ -86,11 +86,11 @@ class FakeRegistry:
                 with registry._lock:
                     registry.at_once += 1
                     registry.most_at_once = max(registry.most_at_once, registry.at_once)
-                try:
-                    self.reply(registry.answer(self.path, self.headers.get("Authorization")))
-                finally:
-                    with registry._lock:
-                        registry.at_once -= 1
+                time.sleep(0.0005)  # long enough to be seen beside another
+                answer = registry.answer(self.path, self.headers.get("Authorization"))
+                with registry._lock:  # before the reply: whoever has it may ask the next
+                    registry.at_once -= 1
+                self.reply(answer)
 
             def reply(self, answer: Any) -> None:
                 if answer == "reset":
