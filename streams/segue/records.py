@@ -27,6 +27,7 @@ Int32s = npt.NDArray[np.int32]
 RejectReason = Literal[
     "undecodable",
     "unknown_schema",
+    "wrong_subject",
     "incompatible_schema",
     "no_person",
     "key_mismatch",

@@ -65,7 +65,7 @@ class Node:
         if self.depth > MAX_DEPTH + 1:
             raise _too_deep()
         if self.nodes > SCHEMA_NODES:
-            raise ContractError(f"The schema has more than {SCHEMA_NODES} fields and types, written out.",
+            raise ContractError(f"The schema has more than {SCHEMA_NODES:,} fields and types, written out.",
                                 "Types that name each other multiply: use fewer.")
 
     def child(self, name: str) -> Node | None:

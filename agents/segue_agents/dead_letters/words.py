@@ -19,8 +19,13 @@ REASONS: Final = {
         "that is declared is the one it was written with.",
     ),
     "unknown_schema": Words(
-        "The schema id at the head of the value is not among those the source declares.",
-        "Declare the schema (ids.yaml and the source's declaration), restart the workers, then retry.",
+        "The schema id at the head of the value is not among those the source declares; with a registry, not there.",
+        "Declare the schema (ids.yaml and the source's declaration) and restart the workers, or register it; then retry.",
+    ),
+    "wrong_subject": Words(
+        "The registry knows the schema, but under the subjects of other topics: a record for another topic, perhaps.",
+        "Look at the producer: does it write to the right topic? If so register the schema under this topic's subject "
+        "(<topic>-value), then retry.",
     ),
     "incompatible_schema": Words(
         "The record's schema is not safe to decode with, or lacks what rules read, or has it in another type.",

@@ -31,7 +31,7 @@ from segue.engine.duplicates import digest
 from segue.errors import ContractError
 from segue.limits import STRING_BYTES
 from segue.plan import SourceInputs
-from segue_agents.codecs.columns import ColumnDecoder
+from segue_agents.codecs.columns import ColumnDecoder, UnknownSchemas
 from segue_agents.codecs.nodes import read_schema
 from segue_agents.codecs.rows import Undecodable, decode_row
 
@@ -170,6 +170,17 @@ def test_an_array_longer_than_the_columns_take_is_decoded_alone() -> None:
     assert columns.fields == [[1, 1000, 2, 0, 9]]
 
 
+def test_a_record_decoded_alone_may_count_microseconds() -> None:
+    """Its time is divided as its neighbours' are."""
+    schema = event_schema([{"name": "items", "type": {"type": "array", "items": "string"}}])
+    micros = {**schema, "fields": [*schema["fields"][:-1],
+                                   {"name": "ts", "type": {"type": "long", "logicalType": "timestamp-micros"}}]}
+    bodies = [avro(schema, {"event": "seen", "items": ["x"] * n, "ts": NOW_MS * 1000 + 7}) for n in (1, 1000, 1)]
+    decoder = decoder_of(micros)
+    columns = decoder.decode([Record(framed(b), i) for i, b in enumerate(bodies)])
+    assert (columns.rejected, decoder.decoded_alone, columns.time_ms.tolist()) == ([], 1, [NOW_MS] * 3)
+
+
 def test_an_array_that_claims_a_billion_items_is_rejected_at_once() -> None:
     """The count is checked against the bytes there are, in the columns and alone."""
     schema = event_schema([{"name": "items", "type": {"type": "array", "items": "string"}}])
@@ -181,6 +192,13 @@ def deep(levels: int) -> Any:
     return "string" if levels == 0 else {"type": "array", "items": deep(levels - 1)}
 
 
+def chain(records: int, times: int) -> Any:
+    """Records, each of which names the one before it so many times."""
+    made = [{"type": "record", "name": f"R{i}", "fields": [
+        {"name": f"f{j}", "type": f"R{i - 1}" if i else "int"} for j in range(times)]} for i in range(records)]
+    return {"type": "record", "name": "All", "fields": [{"name": r["name"].lower(), "type": r} for r in made]}
+
+
 UNSAFE = [
     ({"type": "array", "items": "null"}, "no bytes"),
     ({"type": "array", "items": {"type": "fixed", "name": "Z", "size": 0}}, "no bytes"),
@@ -188,6 +206,13 @@ UNSAFE = [
     ({"type": "record", "name": "A", "fields": [{"name": "e", "type": ["null", "Event"]}]}, "recursive"),
     (deep(17), "deeper"),
     ("Unheard", "unknown type"),
+    ({"type": "fixed", "name": "N", "size": -8}, "-8 bytes"),
+    ({"type": "fixed", "name": "N", "size": 1 << 80}, "1208925"),
+    ({"type": "record", "name": "N"}, "malformed"),
+    ({"type": "enum", "name": "N", "symbols": 5}, "malformed"),
+    ({"type": "record", "name": "N", "fields": ["x"]}, "malformed"),
+    (chain(40, 1), "deeper"),
+    (chain(12, 2), "2,000 fields"),
 ]
 
 
@@ -203,6 +228,62 @@ def test_a_writers_schema_without_the_time_is_refused() -> None:
     schema = {"type": "record", "name": "Event", "fields": [{"name": "event", "type": "string"}]}
     with pytest.raises(ContractError, match="lacks the field 'ts'"):
         ColumnDecoder(0, source_of(SIMPLE), SourceInputs(0, {}, ()), {1: schema})
+
+
+def test_a_field_renamed_is_found_by_the_readers_alias() -> None:
+    """In columns and alone; a name that the reader uses otherwise is no alias."""
+    items = {"type": "array", "items": "string"}
+    reader = event_schema([{"name": "items", "type": items}, {"name": "price", "type": "double", "aliases": ["cost", "sum"]},
+                           {"name": "sum", "type": ["null", "double"], "default": None}])
+    writer = event_schema([{"name": "items", "type": items}, {"name": "sum", "type": "double"},
+                           {"name": "cost", "type": "double"}])
+    source = source_of(reader)
+    decoder = ColumnDecoder(0, source, SourceInputs(0, {"seen": 0}, tuple(source.fields.values())), {1: writer})
+    bodies = [avro(writer, {"event": "seen", "items": ["x"] * n, "sum": 9.0, "cost": 1.5, "ts": NOW_MS}) for n in (1, 1000)]
+    columns = decoder.decode([Record(framed(b), i) for i, b in enumerate(bodies)])
+    assert (columns.rejected, decoder.decoded_alone) == ([], 1)
+    assert dict(zip((f.name for f in decoder.inputs.fields), columns.fields, strict=True)) == {
+        "price": [1.5, 1.5], "sum": [9.0, 9.0]}
+
+
+@pytest.mark.parametrize(("name", "type_", "value"), [
+    ("price", "string", "cheap"), ("price", ["null", "double", "boolean"], True), ("shop", "long", 7), ("ts", "double", 1.5),
+    ("event", "int", 7)])
+def test_a_value_of_another_type_where_rules_read_is_refused(name: str, type_: Any, value: Any) -> None:
+    """A string where rules compare numbers never reaches a rule; of other fields the type is free."""
+    good = {"event": "seen", "price": 1.5, "shop": "main", "other": "x", "ts": NOW_MS}
+    reader = event_schema([{"name": n, "type": "double" if n == "price" else "string"} for n in ("price", "shop", "other")])
+    source = source_of(reader)
+    inputs = SourceInputs(0, {"seen": 0}, tuple(f for n, f in source.fields.items() if n != "other"))
+
+    def rejected(written: str, as_: Any, what: Any) -> list[str]:
+        writer = {**reader, "fields": [{**f, "type": as_ if f["name"] == written else f["type"]} for f in reader["fields"]]}
+        decoder = ColumnDecoder(0, source, inputs, {1: writer})
+        found = decoder.decode([Record(framed(avro(writer, {**good, written: what})), 0)]).rejected
+        assert all(f"in {written!r}" in r.detail or f"{written!r} holds" in r.detail for r in found)
+        return [r.reason for r in found]
+
+    assert rejected(name, type_, value) == ["incompatible_schema"]
+    assert rejected("other", "long", 7) == []
+
+
+def test_a_schema_learnt_later_decodes_as_one_known_from_the_start() -> None:
+    """Unknown ids are told before anything is decoded; refused ones are dead letters with what was said of them."""
+    kind = {"type": "enum", "name": "K", "symbols": ["none", "seen"]}
+    fields = [{"name": "price", "type": "int"}, {"name": "name", "type": "string"}]
+    writer = event_schema(fields, kind)
+    decoder = decoder_of(SIMPLE)
+    old = avro(event_schema(fields), {"event": "seen", "price": 3, "name": "x", "ts": NOW_MS})
+    new = avro(writer, {"event": "seen", "price": 4, "name": "x", "ts": NOW_MS})
+    messages = [Record(framed(b, i), at) for at, (b, i) in enumerate([(GOOD, 1), (new, 8), (old, 9), (GOOD, 1)])]
+    with pytest.raises(UnknownSchemas) as unknown:
+        decoder.decode(messages, {})
+    assert unknown.value.ids == {8, 9}
+    decoder.learn(8, writer)
+    columns = decoder.decode(messages, {9: ("wrong_subject", "It is of another topic.")})
+    assert [(r.offset, r.reason, r.detail) for r in columns.rejected] == [(2, "wrong_subject", "It is of another topic.")]
+    assert columns.fields[0] == [1.5, 4, 1.5]
+    assert columns.kind.tolist() == [0, 0, 0]
 
 
 def test_the_examples_of_the_contracts_are_taken_or_rejected_as_they_say() -> None:
