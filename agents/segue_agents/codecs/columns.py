@@ -103,7 +103,7 @@ class ColumnDecoder:
             raise
         self._projections[schema_id] = project(node, self._wanted, self._symbols)
         self._symbol_kinds = np.array([*(self.inputs.kinds.get(s, IRRELEVANT) for s in self._symbols), IRRELEVANT], np.int32)
-        self._pad = max(self._pad, padding(node.nodes) + 8 * self._names.words + checks.KEY_WORD_BYTES)
+        self._pad = max(self._pad, padding(node.nodes) + 8 * self._names.words)
 
     def code(self, schema_id: int) -> str:
         """The generated reader, to be printed; '' if records of this schema are decoded one by one."""

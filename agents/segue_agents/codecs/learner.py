@@ -33,13 +33,14 @@ class Decoded(NamedTuple):
 
 
 class Learner:
-    """One source's decoder, and the schemas of the registry; None: only those the decoder knows."""
+    """One source's decoder, and the schemas of the registry; None: only those the decoder knows, so that any will do that
+    has a `source_index` and decodes."""
 
-    def __init__(self, decoder: ColumnDecoder, schemas: Schemas | None) -> None:
+    def __init__(self, decoder: ColumnDecoder, schemas: Schemas | None = None) -> None:
         self.decoder = decoder
         self.source_index = decoder.source_index
         self._schemas = schemas
-        self._subject = f"{decoder.source.topic}-value"
+        self._subject = "" if schemas is None else f"{decoder.source.topic}-value"
 
     def decode(self, messages: Sequence[Message]) -> Decoded:
         """As many of the messages, at least one, as can be decoded now. Never waits."""

@@ -47,7 +47,8 @@ _ZERO = np.uint64(0)
 
 
 def padding(nodes: int) -> int:
-    """Zero bytes needed behind the joined records: each of the schema's nodes can overrun by ten bytes at most."""
+    """Zero bytes needed behind the joined records: each of the schema's nodes can overrun by ten bytes at most, and
+    up to 64 are read from where one begins: a key is compared that far (`checks.KEY_WORD_BYTES`)."""
     return 10 * nodes + 64
 
 

@@ -31,6 +31,7 @@ from segue.engine.duplicates import digest
 from segue.errors import ContractError
 from segue.limits import STRING_BYTES
 from segue.plan import SourceInputs
+from segue_agents.codecs.checks import KEY_WORD_BYTES
 from segue_agents.codecs.columns import ColumnDecoder, UnknownSchemas
 from segue_agents.codecs.nodes import read_schema
 from segue_agents.codecs.rows import Undecodable, decode_row
@@ -307,6 +308,18 @@ def test_the_examples_of_the_contracts_are_taken_or_rejected_as_they_say() -> No
             reasons = [r.reason for r in columns.rejected]
             assert reasons == ([] if example.valid else [example.reason]), (example.name, columns.rejected)
             assert not example.valid or columns.kind.tolist() != [-1], example.name
+
+
+def test_a_long_key_is_compared_within_the_buffer_when_the_last_record_overran() -> None:
+    """All rows are compared with the batch's longest key, the one as well whose fields lie behind the end of it all."""
+    schema = event_schema([{"name": "user_id", "type": "string"}])
+    source = dataclasses.replace(source_of(schema), person=("user_id",))
+    decoder = ColumnDecoder(0, source, SourceInputs(0, {"seen": 0}, ()), {1: schema})
+    name = "n" * KEY_WORD_BYTES
+    whole = avro(schema, {"event": "seen", "user_id": name, "ts": NOW_MS})
+    columns = decoder.decode([Record(framed(whole), 0, name.encode()), Record(framed(b""), 1)])
+    assert [(r.offset, r.reason) for r in columns.rejected] == [(1, "undecodable")]
+    assert columns.person == [name.encode()]
 
 
 def read_plain(schema: Any) -> Any:
