@@ -46,6 +46,7 @@ from segue_agents.transport.source import SignalSource
 from segue_agents.worker.clock import Clock, Ticker
 from segue_agents.worker.committer import make_committer
 from segue_agents.worker.loop import Worker
+from segue_agents.worker.progress import RestoreProgress
 from segue_agents.worker.store import Slot
 
 CHANGE_SCHEMA: Final = "segue.SegmentChange"
@@ -84,8 +85,7 @@ def create_app(settings: Settings) -> SegueApp:
     batches = app.channel(maxsize=QUEUED_BATCHES)
     worker = Worker(settings, plan, encoder, committer, clock, metrics, outside, on_rebuild=lambda: session.end())  # noqa: PLW0108 (not made yet)
     ticker = Ticker(settings, clock, outside, lambda: session.owned) if settings.clock == "ticks" else None
-    assignment = Assignment(settings, engine, plan.catalog,
-                            lambda index, share: metrics.set("restore_progress_ratio", share, str(index)), outside)
+    assignment = Assignment(settings, engine, plan.catalog, metrics, RestoreProgress(outside.monotonic), outside)
     source = SignalSource(app, batches, settings, worker, outside)
     session = source.session = Session(
         settings, slot, worker, committer, _decoders(settings, engine, schemas), assignment, clock, metrics, outside,

@@ -30,7 +30,7 @@ from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic, dead_letters_topic, input_topics, state_topic
 from segue_agents.transport.clients import changelog_config, common_config, producer_config, source_config
 from segue_agents.worker.changelog import Changelog
-from segue_agents.worker.checkpoint import KEY, Checkpoint, decode_checkpoint
+from segue_agents.worker.checkpoint import KEY, Checkpoint
 from segue_agents.worker.committer import TransactionLost, Transactions
 from segue_agents.worker.dead_letters import PREFIX, REASON
 
@@ -151,7 +151,7 @@ def find_gaps(settings: Settings) -> list[Gap]:
     indexes = counts.get(state_topic(settings.app_id), 0)
     if not indexes:
         return []  # it never started
-    with closing(Changelog(settings)) as changelog:
+    with closing(Changelog(settings, Outside())) as changelog:
         checkpoints = {i: newest_checkpoint(changelog, i) for i in range(indexes)}
     consumer = Consumer({**changelog_config(settings, "read_committed"), "group.id": settings.app_id})
     with closing(consumer):
@@ -184,9 +184,9 @@ def newest_checkpoint(changelog: Changelog, partition: int) -> Checkpoint | None
     while True:
         start, found = max(low, high - reach), None
         for piece in changelog.read(partition, start, high):
-            found = next((value for key, value in reversed(piece.records) if key == KEY and value is not None), found)
+            found = piece.mark or found
         if found is not None or start <= low:
-            return None if found is None else decode_checkpoint(found)
+            return None if found is None else found.checkpoint
         reach *= 10
 
 
@@ -284,7 +284,7 @@ def _write(settings: Settings, gaps: list[Gap], group: Any, who: str, now_ms: in
 def _moved(settings: Settings, gaps: list[Gap]) -> dict[int, Checkpoint]:
     """Index -> its newest checkpoint, with the offsets beyond the gaps; of indexes whose offsets move."""
     moved: dict[int, Checkpoint] = {}
-    with closing(Changelog(settings)) as changelog:
+    with closing(Changelog(settings, Outside())) as changelog:
         for index in sorted({g.partition for g in gaps}):
             found = newest_checkpoint(changelog, index)
             if found is None:

@@ -61,11 +61,15 @@ METRICS: Final = (
     Metric("state_memory_persons", "gauge", ("partition",), "Persons whose state is in memory."),
     Metric("state_memory_bytes", "gauge", ("partition",), "The states in memory, as they are stored."),
     Metric("state_bytes", "gauge", ("partition",), "The store's size on disk and in its buffers."),
+    Metric("store_full", "gauge", ("partition",), "1 while the disk has no room for what is committed; it waits."),
     Metric("timers_pending", "gauge", ("partition",), "Timers that wait."),
     Metric("segment_backfill_pending", "gauge", ("segment",),
            "1 while a segment looks back further than a leaf of it has been kept; 0: it is exact."),
     Metric("partitions_assigned", "gauge", (), "Partition indexes this worker has, restoring ones included."),
     Metric("restore_progress_ratio", "gauge", ("partition",), "How far a partition's state is back, 0 to 1."),
+    Metric("transactions_torn_total", "counter", (),
+           "Transactions found in the changelog without their checkpoint; their states were left out of a restore."),
+    Metric("stores_set_aside_total", "counter", (), "Damaged or foreign stores renamed and built anew."),
     Metric("build_info", "gauge", ("version", "layout"), "1; what runs."),
 )
 
@@ -75,6 +79,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._used: dict[str, set[tuple[str, ...]]] = {m.name: set() for m in METRICS}
+        """gauge -> the labels it was set with"""
         self._made: Mapping[str, Any] = {m.name: _make(m, self.registry) for m in METRICS}
 
     def add(self, name: str, amount: float, *labels: str) -> None:
@@ -83,6 +89,7 @@ class Metrics:
 
     def set(self, name: str, value: float, *labels: str) -> None:
         """A gauge."""
+        self._used[name].add(labels)
         self._of(name, labels).set(value)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
@@ -96,8 +103,11 @@ class Metrics:
     def forget(self, partition: int) -> None:
         """The gauges of a partition that has gone to another worker."""
         for metric in METRICS:
-            if metric.labels == ("partition",):
-                _remove(self._made[metric.name], str(partition))
+            if metric.type == "gauge" and "partition" in metric.labels:
+                at = metric.labels.index("partition")
+                for labels in [used for used in self._used[metric.name] if used[at] == str(partition)]:
+                    self._used[metric.name].discard(labels)
+                    _remove(self._made[metric.name], *labels)
 
     def say_build(self, layout_id: str) -> None:
         """What runs."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer
 
+from segue_agents.transport.clients import topic_identity
 from segue_agents.worker.store import Store
 
 
@@ -46,6 +47,8 @@ class Outside:
     """configuration -> a confluent_kafka.Consumer"""
     producer: Callable[[dict[str, Any]], Any] = Producer
     """configuration -> a confluent_kafka.Producer"""
+    topic_identity: Callable[[dict[str, Any], str], tuple[str, str]] = topic_identity
+    """a client's configuration, topic -> (the cluster's id, the topic's id); '' for one that is not known"""
     open_store: Callable[[Path], Store] = Store
     """folder -> its store. Raises StoreBroken"""
     monotonic: Callable[[], float] = time.monotonic

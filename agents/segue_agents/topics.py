@@ -21,6 +21,10 @@ from segue_agents.transport.clients import common_config
 
 ANSWER_WITHIN_S: Final = 10.0
 _DAY_MS: Final = 86_400_000
+DELETE_RETENTION_MS: Final = _DAY_MS
+"""a tombstone of the changelog can be read for that long; who has been away longer may have missed one"""
+COMPACTION_LAG_MS: Final = _DAY_MS // 24
+"""so long a state stays when a newer one is there: a torn transaction's states have others to go back to"""
 _log = structlog.get_logger(__name__)
 
 
@@ -43,7 +47,10 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
     """Name -> configuration of every topic the app writes."""
     return {
         settings.output_topic: {"cleanup.policy": "delete", "retention.ms": str(14 * _DAY_MS)},
-        state_topic(settings.app_id): {"cleanup.policy": "compact"},
+        state_topic(settings.app_id): {
+            "cleanup.policy": "compact", "min.compaction.lag.ms": str(COMPACTION_LAG_MS),
+            "delete.retention.ms": str(DELETE_RETENTION_MS),
+        },
         clock_topic(settings.app_id): {"cleanup.policy": "delete", "retention.ms": str(_DAY_MS // 24)},
         dead_letters_topic(settings.app_id): {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
     }

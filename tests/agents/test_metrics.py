@@ -48,3 +48,17 @@ def test_no_label_can_hold_a_person() -> None:
     bounded = {"source", "reason", "kind", "outcome", "segment", "change", "stage", "topic", "partition", "version",
                "layout"}
     assert {label for m in METRICS for label in m.labels} <= bounded
+
+
+def test_a_partition_that_has_gone_leaves_no_gauge() -> None:
+    """Of several labels too; the other partitions' stay, and so do counters."""
+    metrics = Metrics()
+    for partition in ("0", "1"):
+        metrics.set("lag_records", 5, "site-events", partition)
+        metrics.set("state_persons", 5, partition)
+        metrics.add("records_total", 5, partition, "applied")
+    metrics.forget(0)
+    left = {(s.name, s.labels["partition"]) for f in text_string_to_metric_families(metrics.page().decode())
+            for s in f.samples if "partition" in s.labels}  # fmt: skip
+    assert left == {("segue_lag_records", "1"), ("segue_state_persons", "1"), ("segue_records_total", "0"),
+                    ("segue_records_total", "1")}  # fmt: skip

@@ -50,13 +50,12 @@ REASONS: Final = {
         "the time stays as it is.",
     ),
     "no_id": Words(
-        "The source deduplicates, and the event has no id, or an empty one.",
-        "Let the producer write the id. To retry helps only when the source's declaration named the wrong field.",
+        "The event has no id, or none that can be one, and its source deduplicates by it.",
+        "Let the producer give each event an id. To retry does not help: the bytes stay as they are.",
     ),
     "id_conflict": Words(
-        "The source deduplicates, and its person has another event of this id with other bytes, which counted.",
-        "Let the producer give each event an id of its own, and send it again as it was. To retry does not help while the "
-        "other one's id is kept.",
+        "An event with the same id and other contents was there before, within the window of deduplication.",
+        "Let the producer use an id once. To retry helps only once the window has passed.",
     ),
     "too_late": Words(
         "The event came later than the lateness its source allows, after its time had been settled.",

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from segue.catalog import Catalog
 from segue.engine import Engine, PartitionState
 from segue.errors import StateError, Unreachable
+from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
+from segue_agents.topics import clock_topic
 from segue_agents.worker.changelog import Changelog
+from segue_agents.worker.progress import RestoreProgress
 from segue_agents.worker.recovery import Cancelled, Recovered, Recovery
 from segue_agents.worker.store import Slot, StoreBroken
 
-RESTORED_AT_ONCE: Final = 4
-"""partitions; each has consumers, buffers and a thread while it lasts"""
-_START: Final = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END}
+RESTORED_AT_ONCE: Final = 2
+"""partitions; one waits for Kafka while the other works. Each has consumers, buffers and threads while it lasts"""
+ANSWER_WITHIN_S: Final = 10.0
 _log = structlog.get_logger(__name__)
 
 
@@ -34,6 +38,8 @@ class Offsets:
     """TopicPartitions with an explicit offset each"""
     committed: dict[int, dict[str, int]]
     """index -> topic -> committed offset, of those that have one"""
+    first: dict[int, dict[str, int]]
+    """index -> topic -> where reading begins, of those that have none"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,19 @@ class Ready:
     epoch: int
     recovered: Recovered
     state: PartitionState
+    first: dict[str, int]
+    """topic -> where reading begins, of topics without a committed offset: to be committed"""
     seeks: list[Any]
     """positions other than the assigned ones"""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A partition index whose state is not that of the offsets which were committed when its recovery began."""
+
+    index: int
+    committed: dict[str, int]
+    error: StateError
 
 
 def starting_offsets(consumer: Any, assigned: Iterable[Any], settings: Settings, within_s: float) -> Offsets:
@@ -56,40 +73,57 @@ def starting_offsets(consumer: Any, assigned: Iterable[Any], settings: Settings,
             f"The committed offsets of group {settings.app_id!r} cannot be learnt: {error.args[0].str()}.",
             "A transaction of a dead worker hangs there? See the broker's log.",
         ) from error
-    positions: list[Any] = []
-    committed: dict[int, dict[str, int]] = {}
-    new = 0
+    ticks = clock_topic(settings.app_id)
+    offsets = Offsets([], {}, {})
     for p in found:
         if p.error is not None:
             raise Unreachable(f"The committed offset of {p.topic} {p.partition}: {p.error.str()}.",
                               "See the broker's log.")
-        offsets = committed.setdefault(p.partition, {})
-        if p.offset >= 0:
-            offsets[p.topic] = p.offset
-            positions.append(TopicPartition(p.topic, p.partition, p.offset))
+        committed = offsets.committed.setdefault(p.partition, {})
+        first = offsets.first.setdefault(p.partition, {})
+        at = p.offset
+        if at >= 0:
+            committed[p.topic] = at
+            if p.topic == ticks:
+                # ticks are kept for an hour: after a longer sleep the next one there is says all that the lost ones said
+                at = max(at, _bounds(consumer, p)[0])
         else:
-            new += 1
-            positions.append(TopicPartition(p.topic, p.partition, _START[settings.start_at]))
-    if new == len(positions) and new:
+            # said by number and committed as such: "latest" would be later after the next start
+            first[p.topic] = at = _bounds(consumer, p)[settings.start_at == "latest"]
+        offsets.positions.append(TopicPartition(p.topic, p.partition, at))
+    if not any(offsets.committed.values()) and offsets.positions:
         _log.info("first_start", at=settings.start_at)
-    return Offsets(positions, committed)
+    return offsets
+
+
+def _bounds(consumer: Any, partition: Any) -> tuple[int, int]:
+    try:
+        low, high = consumer.get_watermark_offsets(
+            TopicPartition(partition.topic, partition.partition), timeout=ANSWER_WITHIN_S, cached=False
+        )
+    except KafkaException as error:
+        raise Unreachable(f"The ends of {partition.topic} {partition.partition} cannot be learnt: "
+                          f"{error.args[0].str()}.", "See the broker's log.") from error
+    return int(low), int(high)
 
 
 class Assignment:
     """Recovers what was assigned, each index on a thread of its own; the session's thread takes what is ready."""
 
-    def __init__(self, settings: Settings, engine: Engine, catalog: Catalog, progress: Callable[[int, float], None],
-                 outside: Outside) -> None:
+    def __init__(
+        self, settings: Settings, engine: Engine, catalog: Catalog, metrics: Metrics, bar: RestoreProgress,
+        outside: Outside,
+    ) -> None:
         self.catalog = catalog
         self._settings = settings
         self._engine = engine
-        self._progress = progress
+        self._metrics, self._bar = metrics, bar
         self._outside = outside
         self._epoch = 0
         self._at_once = threading.Semaphore(RESTORED_AT_ONCE)
         self._under_way: dict[int, tuple[threading.Event, Any]] = {}
         """index -> what cancels its recovery, and the thread it is on"""
-        self._ready: queue.SimpleQueue[Ready | BaseException] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Ready | Refused | BaseException] = queue.SimpleQueue()
 
     def begin(self, slot: Slot, offsets: Offsets, topics: set[str]) -> None:
         """Indexes have come. Raises StateError when one lacks a topic."""
@@ -102,7 +136,9 @@ class Assignment:
         self.cancel(offsets.committed)
         for index, committed in sorted(offsets.committed.items()):
             cancelled = threading.Event()
-            thread = self._outside.background(self._recover, self._epoch, cancelled, slot, index, committed)
+            thread = self._outside.background(
+                self._recover, self._epoch, cancelled, slot, index, committed, offsets.first[index]
+            )
             self._under_way[index] = cancelled, thread
 
     def cancel(self, indexes: Iterable[int] | None = None) -> None:
@@ -112,7 +148,8 @@ class Assignment:
             self._under_way[index][0].set()
         for index in gone:
             self._under_way.pop(index)[1].join()
-        kept: list[Ready | BaseException] = []
+        self._bar.close()
+        kept: list[Ready | Refused | BaseException] = []
         while True:
             try:
                 ready = self._ready.get_nowait()
@@ -120,47 +157,65 @@ class Assignment:
                 break
             if isinstance(ready, Ready) and ready.recovered.index in gone:
                 ready.recovered.store.close()
+            elif isinstance(ready, Refused) and ready.index in gone:
+                continue
             elif isinstance(ready, Ready) or indexes is not None:
                 kept.append(ready)
         for ready in kept:
             self._ready.put(ready)
 
-    def take(self) -> Ready | None:
-        """The next that is ready. Raises what recovery raised."""
+    def take(self) -> Ready | Refused | None:
+        """The next that is ready, or cannot be. Raises what recovery raised."""
         try:
             ready = self._ready.get_nowait()
         except queue.Empty:
             return None
         if isinstance(ready, BaseException):
             raise ready
-        self._under_way.pop(ready.recovered.index, None)
+        self._under_way.pop(ready.index if isinstance(ready, Refused) else ready.recovered.index, None)
         return ready
 
-    def _recover(self, epoch: int, cancelled: threading.Event, slot: Slot, index: int, committed: dict[str, int]) -> None:
+    def _recover(
+        self, epoch: int, cancelled: threading.Event, slot: Slot, index: int, committed: dict[str, int],
+        first: dict[str, int],
+    ) -> None:
         while not self._at_once.acquire(timeout=0.1):
             if cancelled.is_set():
                 return
         changelog = None
         try:
-            changelog = Changelog(self._settings)
+            changelog = Changelog(self._settings, self._outside)
             recovery = Recovery(
                 changelog, self._engine.program.layout, self._settings.app_id,
-                self._settings.guarantee == "exactly_once", self._progress, cancelled,
+                self._settings.guarantee == "exactly_once", self._progress, cancelled, self._outside,
+                lambda: self._metrics.add("stores_set_aside_total", 1),
             )
             self._progress(index, 0.0)
-            state = self._engine.partition(index)
-            recovered = recovery.recover(index, slot.partition_folder(index), committed, state)
-            self._ready.put(Ready(epoch, recovered, state, self._seeks(recovered, committed)))
+            recovered = recovery.recover(
+                index, slot.partition_folder(index), committed, partial(self._engine.partition, index)
+            )
+            self._metrics.add("transactions_torn_total", recovered.torn)
+            state = cast("PartitionState", recovered.partition)
+            checkpoint = recovered.checkpoint
+            known = checkpoint.offsets if checkpoint is not None else {}
+            first = {topic: at for topic, at in first.items() if topic not in known}
+            self._ready.put(Ready(epoch, recovered, state, first, self._seeks(recovered, committed)))
         except Cancelled:
             pass
         except StoreBroken as error:  # a fresh one too
             self._ready.put(StateError(f"The store in {slot.folder} cannot be used: {error}.", "Is the disk full?"))
+        except StateError as error:
+            self._ready.put(Refused(index, committed, error))
         except BaseException as error:  # noqa: BLE001 (raised again by the thread that takes it)
             self._ready.put(error)
         finally:
             if changelog is not None:
                 changelog.close()
             self._at_once.release()
+
+    def _progress(self, index: int, share: float) -> None:
+        self._metrics.set("restore_progress_ratio", share, str(index))
+        self._bar(index, share)
 
     def _seeks(self, recovered: Recovered, committed: dict[str, int]) -> list[Any]:
         """The checkpoint decides: the group's offsets may have expired, or (at least once) lag behind it."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from segue.errors import ConfigError
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from segue.errors import ConfigError, Unreachable
 from segue_agents.settings import Settings
+
+ANSWER_WITHIN_S: Final = 10.0
 
 
 def common_config(settings: Settings) -> dict[str, Any]:
@@ -68,6 +73,9 @@ def changelog_config(settings: Settings, isolation: str) -> dict[str, Any]:
         "enable.partition.eof": True,
         "check.crcs": True,
         "fetch.queue.backoff.ms": 5,
+        # the broker answers an empty fetch after that long, and the end of a partition is only known from one: at the
+        # default of 500 each partition cost a second of waiting
+        "fetch.wait.max.ms": 10,
         "queued.min.messages": 50_000,
     }
 
@@ -109,6 +117,17 @@ def clock_config(settings: Settings) -> dict[str, Any]:
         "message.timeout.ms": 5_000,  # an older tick is no news
         "delivery.report.only.error": True,
     }
+
+
+def topic_identity(config: dict[str, Any], topic: str) -> tuple[str, str]:
+    """(the Kafka cluster's id, the topic's id), which a topic made anew has not. Raises Unreachable."""
+    admin = AdminClient(config)
+    try:
+        cluster = admin.list_topics(topic, timeout=ANSWER_WITHIN_S).cluster_id
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_WITHIN_S)[topic].result()
+    except KafkaException as error:
+        raise Unreachable(f"The id of {topic} cannot be learnt: {error.args[0].str()}.", "See the broker's log.") from error
+    return str(cluster or ""), str(described.topic_id or "")
 
 
 def _operator_config(path: Path | None) -> dict[str, str]:

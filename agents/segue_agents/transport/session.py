@@ -25,7 +25,7 @@ from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic
-from segue_agents.transport.assignment import Assignment, Ready, starting_offsets
+from segue_agents.transport.assignment import Assignment, Ready, Refused, starting_offsets
 from segue_agents.transport.clients import source_config
 from segue_agents.transport.lane import Lane, Signal
 from segue_agents.transport.open_transactions import OpenTransactions
@@ -286,8 +286,23 @@ class Session:
 
     def _start_lanes(self) -> None:
         """Partitions whose state is back."""
-        while (ready := self._assignment.take()) is not None:
-            self._admit(ready)
+        while not self._over and (ready := self._assignment.take()) is not None:
+            if isinstance(ready, Refused):
+                self._doubt(ready)
+            else:
+                self._admit(ready)
+
+    def _doubt(self, refused: Refused) -> None:
+        """A worker that stood still during a restore may have been overtaken: then the session is over.
+
+        Raises the StateError when the committed offsets still are those its recovery began with.
+        """
+        asked = [TopicPartition(t, refused.index) for t in self._topics]
+        now = starting_offsets(self._consumer, asked, self._settings, ANSWER_WITHIN_S).committed[refused.index]
+        if now == refused.committed:
+            raise refused.error
+        _log.warning("partition_overtaken", partition=refused.index)
+        self._over = True
 
     def _admit(self, ready: Ready) -> None:
         index, checkpoint = ready.recovered.index, ready.recovered.checkpoint
@@ -295,7 +310,7 @@ class Session:
                     self._decoders, self._clock_topic)
         for position in ready.seeks:
             self._consumer.seek(position)
-        self._bridge.run(self._worker.admit(ready.recovered, ready.state, ready.epoch))
+        self._bridge.run(self._worker.admit(ready.recovered, ready.state, ready.epoch, ready.first))
         self._lanes[index] = lane
         if self._ticker is not None:
             self._ticker.tick([index])

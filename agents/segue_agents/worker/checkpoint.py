@@ -45,6 +45,10 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """store only: everything before it in the changelog is in the store"""
     whole: bool = True
     """store only: False while a restore is under way"""
+    persons: int = -1
+    """with a stored state, after it; -1: not counted"""
+    written_ms: int = 0
+    """store only: the wall's time of the write, by which a copy too old to be caught up is known; 0: not noted"""
 
     def encode(self) -> bytes:
         """The value of the record."""

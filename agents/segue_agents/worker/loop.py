@@ -7,8 +7,8 @@ never overlap. Batches of partitions that have gone are skipped by their epoch.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +18,6 @@ from confluent_kafka import TopicPartition
 from segue.engine import PartitionState
 from segue.errors import SegueError
 from segue.plan import Plan
-from segue.plan.stored import pending_segments
 from segue.records import Batch, Step
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.metrics import Metrics
@@ -26,7 +25,7 @@ from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic, dead_letters_topic, state_topic
 from segue_agents.transport.lane import Signal
-from segue_agents.worker import balance
+from segue_agents.worker.accounts import Accounts
 from segue_agents.worker.breaker import Breaker, Trip
 from segue_agents.worker.checkpoint import KEY
 from segue_agents.worker.clock import Clock
@@ -35,7 +34,7 @@ from segue_agents.worker.dead_letters import dead_letter
 from segue_agents.worker.memory import Garbage
 from segue_agents.worker.owned import Owned
 from segue_agents.worker.recovery import Recovered
-from segue_agents.worker.store import StoreBroken
+from segue_agents.worker.store import StoreBroken, StoreFull
 from segue_agents.worker.watchdog import Watchdog
 
 REBUILDS: Final = 5
@@ -43,6 +42,8 @@ REBUILDS: Final = 5
 REBUILDS_WITHIN_S: Final = 120.0
 CLOCK_ONLY_INTERVALS: Final = 10
 """when nothing but time has passed, only every so many intervals are committed"""
+ROOM_ASKED_EVERY_S: Final = 1.0
+ROOM_PAUSE_S: Final = 0.2
 _log = structlog.get_logger(__name__)
 
 
@@ -71,7 +72,6 @@ class Worker:
         self.watchdog = Watchdog(settings.commit_interval_ms, settings.transaction_timeout_ms,
                                  settings.max_poll_interval_ms)
         self._settings = settings
-        self._plan = plan
         self._topics = tuple(s.topic for s in plan.catalog.sources)
         self._state_topic, self._clock_topic = state_topic(settings.app_id), clock_topic(settings.app_id)
         self._dead_letters = dead_letters_topic(settings.app_id)
@@ -79,7 +79,7 @@ class Worker:
         self._encoder = encoder
         self._committer = committer
         self._clock = clock
-        self._metrics = metrics
+        self._metrics, self._accounts = metrics, Accounts(metrics, plan)
         self._outside = outside
         self._on_rebuild = on_rebuild
         self._gate = asyncio.Lock()
@@ -87,9 +87,7 @@ class Worker:
         self._caught_up = True
         self._urgent = False
         self._committed_at = self._stepped_at = self._outside.monotonic()
-        self._arrivals: list[int] = []
-        self._counted: Counter[tuple[str, ...]] = Counter()
-        """metric and labels -> what has been counted since the last commit"""
+        self._room_asked_at = 0.0
         self._rebuilds: deque[float] = deque(maxlen=REBUILDS)
 
     # --- the loop
@@ -100,7 +98,9 @@ class Worker:
             await self.take(signal)
 
     async def take(self, signal: Signal) -> None:
-        """One batch: read, step, commit."""
+        """One batch: read, step, commit. Waits while the disk is full; the gate stays open meanwhile."""
+        while self._waits_for_room(signal):
+            await self._outside.pause(ROOM_PAUSE_S)
         async with self._gate:
             owned = self.owned.get(signal.batch.partition)
             if owned is None or owned.epoch != signal.epoch or self.failed is not None:
@@ -126,23 +126,37 @@ class Worker:
         self._urgent = self._urgent or bool(step.touched or signal.batch.consumed or signal.batch.rejected)
         if self._urgent:  # what time alone has moved may wait longer
             self.watchdog.waits(self._stepped_at)
-        if step.changes:
-            self._arrivals.append(signal.arrived_ms)
-        self._count(signal.batch, step)
+        self._accounts.count(signal.batch, step, signal.arrived_ms)
         if self._due():
             await self._end_transaction()
 
     async def commit_when_due(self) -> None:
         """Commits what no further batch has committed: called now and then."""
-        if self._due():
+        if self._due() or any(o.store.pending for o in self.owned.values()):
             async with self._gate:
-                if self._due():  # again: a batch may have committed meanwhile
-                    try:
+                try:
+                    await self._retry_stores()
+                    if self._due():  # again: a batch may have committed meanwhile
                         await self._end_transaction()
-                    except (TransactionLost, StoreBroken) as lost:
-                        await self._rebuild(lost)
+                except (TransactionLost, StoreBroken) as lost:
+                    await self._rebuild(lost)
         elif not self._gate.locked():
             self._committer.serve()  # or its statistics pile up while nothing commits
+
+    def _waits_for_room(self, signal: Signal) -> bool:
+        owned = self.owned.get(signal.batch.partition)
+        return owned is not None and owned.epoch == signal.epoch and owned.store.pending and self.failed is None
+
+    async def _retry_stores(self) -> None:
+        """What Kafka has and a full disk has not: tried again now and then. Under the gate."""
+        if self._outside.monotonic() - self._room_asked_at < ROOM_ASKED_EVERY_S:
+            return
+        for owned in [o for o in self.owned.values() if o.store.pending]:
+            self._room_asked_at = self._outside.monotonic()
+            has_room = await self._outside.apart(owned.store.retry)
+            self._metrics.set("store_full", not has_room, str(owned.index))
+            if has_room:
+                _log.info("store_has_room", partition=owned.index)
 
     def _due(self) -> bool:
         if self.failed is not None or not any(o.batches for o in self.owned.values()):
@@ -183,16 +197,8 @@ class Worker:
         self.commits += 1
         self.watchdog.committed()
         self._garbage.committed()
-        self._tell(dirty)
-        self._metrics.add("commits_total", 1)
-        self._metrics.observe("commit_duration_seconds", self._committed_at - started)
-        now_ms = self._outside.wall_ms()
-        for arrived_ms in self._arrivals:
-            self._metrics.observe("event_to_change_seconds", max(0, now_ms - arrived_ms) / 1000)
-        self._arrivals.clear()
-        for owned in dirty:
-            self._gauge(owned)
-        self._gauge_pending()
+        self._accounts.committed(dirty, self._committed_at - started, self._outside.wall_ms())
+        self._accounts.pending(self.owned.values())
 
     def _finish(self, dirty: list[Owned]) -> None:
         """On another thread, so that pages are served meanwhile; the gate keeps everyone else off."""
@@ -211,25 +217,34 @@ class Worker:
         for owned, encoded, checkpoint in zip(dirty, states, checkpoints, strict=True):
             owned.changelog_offset += len(encoded) + 1 + self._committer.markers
             at = msgspec.structs.replace(checkpoint, changelog_offset=owned.changelog_offset)
-            owned.store.write(encoded, at)
+            try:
+                owned.store.write(encoded, at)
+            except StoreFull as full:  # Kafka has it, and the store keeps it until there is room
+                self._metrics.set("store_full", 1, str(owned.index))
+                _log.error("store_full", partition=owned.index, error=str(full),
+                           do="make room: the partition waits, nothing is lost")
             owned.committed(self._settings.max_persons, self._settings.max_state_bytes)
 
     # --- partitions come and go
 
-    async def admit(self, recovered: Recovered, state: PartitionState, epoch: int) -> None:
-        """A partition whose store is as of the committed offsets. On the event loop, before any of its batches."""
+    async def admit(self, recovered: Recovered, state: PartitionState, epoch: int, first: Mapping[str, int]) -> None:
+        """A partition whose store is as of the committed offsets. On the event loop, before any of its batches.
+
+        `first`: topic -> where reading begins, where nothing was committed; it is with the next commit.
+        """
         checkpoint = recovered.checkpoint
         offsets = dict(checkpoint.offsets) if checkpoint is not None else {}
         self.owned[recovered.index] = Owned(
-            recovered.index, epoch, state, recovered.store, recovered.changelog_offset, recovered.persons, offsets,
-            recovered.known, recovered.known_is_new,
+            recovered.index, epoch, state, recovered.store, recovered.changelog_offset, recovered.persons,
+            {**offsets, **first}, recovered.known, recovered.known_is_new, batches=bool(first),
             clock_key=checkpoint.clock_key if checkpoint is not None else 0, previous=dict(offsets),
             totals=checkpoint.totals if checkpoint is not None else {},
             told=checkpoint.totals if checkpoint is not None else {},
         )
+        self._urgent = self._urgent or bool(first)
         self._garbage.loaded()
-        self._gauge(self.owned[recovered.index])
-        self._gauge_pending()
+        self._accounts.stand(self.owned[recovered.index])
+        self._accounts.pending(self.owned.values())
 
     async def release(self, indexes: Iterable[int], group: Any, keep: bool) -> dict[int, dict[str, int]]:
         """Partitions go: finish what is in hand, commit (`keep`), close. Returns the offsets committed, per index."""
@@ -276,8 +291,7 @@ class Worker:
         gone = list(self.owned.values())
         self._forget_stopped(self.owned)
         self.owned.clear()
-        self._arrivals.clear()
-        self._counted.clear()
+        self._accounts.dropped()
         self.watchdog.dropped()
         await self._outside.apart(self._committer.drop)
         await self._close(gone)
@@ -291,58 +305,3 @@ class Worker:
         for owned in gone:
             await self._outside.apart(owned.store.close)
             self._metrics.forget(owned.index)
-
-    # --- numbers, per batch and per commit
-
-    def _count(self, batch: Batch, step: Step) -> None:
-        """Told when it is committed: what is dropped and done again counts once."""
-        counted, sources = self._counted, self._plan.catalog.sources
-        for source, records in batch.consumed.items():
-            counted["events_consumed_total", sources[source].name] += records
-        counted["events_late_total",] += step.late
-        counted["events_duplicate_total",] += step.duplicates
-        counted["timers_fired_total",] += step.timers_fired
-        for rejected in (*batch.rejected, *step.rejected):
-            counted["events_rejected_total", sources[rejected.source].name, rejected.reason] += 1
-        for change in step.changes:
-            counted["changes_total", self._plan.segments[change.segment].name,
-                    "entered" if change.entered else "exited"] += 1
-
-    def _tell(self, dirty: list[Owned]) -> None:
-        """What a commit has made final."""
-        for (name, *labels), amount in self._counted.items():
-            self._metrics.add(name, amount, *labels)
-        self._counted.clear()
-        for owned in dirty:
-            for what in (balance.CONSUMED, *balance.OUTCOMES):
-                if amount := owned.since_commit(what):
-                    self._metrics.add("records_total", amount, str(owned.index), what)
-            owned.told = owned.totals
-
-    def _gauge(self, owned: Owned) -> None:
-        metrics, index = self._metrics, str(owned.index)
-        if owned.state.log_overflows:
-            metrics.add("events_settled_early_total", owned.state.log_overflows)
-            owned.state.log_overflows = 0
-        if forgotten := owned.state.duplicates.forgotten:
-            metrics.add("ids_forgotten_total", forgotten)
-            owned.state.duplicates.forgotten = 0
-        if dropped := owned.state.take_dropped():
-            metrics.add("window_values_dropped_total", dropped)
-        metrics.set("engine_time_seconds", owned.state.engine_time_ms / 1000, index)
-        metrics.set("state_persons", owned.persons, index)
-        metrics.set("state_memory_persons", len(owned.state.states), index)
-        metrics.set("state_memory_bytes", owned.state.bytes_in_memory, index)
-        metrics.set("state_bytes", owned.store.size_bytes(), index)
-        metrics.set("timers_pending", owned.state.timers_pending, index)
-
-    def _gauge_pending(self) -> None:
-        """Which segments are not yet exact since the rules have changed: in any partition, asked of all at once."""
-        changed = [o for o in self.owned.values() if o.known.started_ms]
-        if not changed:
-            return
-        pending = set[str]()
-        for o in changed:
-            pending |= pending_segments(self._plan, o.known.layout, o.known.started_ms, o.state.engine_time_ms)
-        for segment in self._plan.segments:
-            self._metrics.set("segment_backfill_pending", segment.name in pending, segment.name)

@@ -40,7 +40,7 @@ class Owned:
     touched: set[bytes] = field(default_factory=set)
     new_persons: int = 0
     batches: int = 0
-    """steps since the last commit; 0: nothing to commit"""
+    """steps since the last commit, and 1 for a first start's offsets; 0: nothing to commit"""
 
     def read(self, batch: Batch) -> None:
         """Brings the states the step will need into memory."""
@@ -83,7 +83,7 @@ class Owned:
         return Checkpoint(
             self.known.layout.id, self.clock_key, self.state.engine_time_ms, dict(self.offsets), dict(self.previous),
             consumed=self.since_commit(balance.CONSUMED), changes=self.since_commit(balance.CHANGES),
-            states=len(self.touched), totals=self.totals,
+            states=len(self.touched), totals=self.totals, persons=self.persons + self.new_persons,
         )
 
     def committed(self, max_persons: int, max_bytes: int) -> None:

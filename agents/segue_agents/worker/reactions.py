@@ -39,7 +39,8 @@ REACTIONS: Final[Mapping[tuple[Stage, Class], Reaction]] = {
     ("produce", "abortable"): Reaction.ABORT,
     ("produce", "fatal"): Reaction.REPLACE,
     ("produce", "other"): Reaction.ABORT,
-    ("send_offsets", "retriable"): Reaction.REPEAT,
+    # _TIMED_OUT: a second call may never come back (seen over a connection that was half open), nor may an abort
+    ("send_offsets", "retriable"): Reaction.REPLACE,
     ("send_offsets", "abortable"): Reaction.ABORT,
     ("send_offsets", "fatal"): Reaction.REPLACE,
     ("send_offsets", "other"): Reaction.ABORT,

@@ -67,13 +67,15 @@ class PartitionState:
         """Go on from a checkpoint's engine time."""
         self.engine_time_ms = engine_time_ms
 
-    def restore(self, person: bytes, encoded: bytes) -> None:
-        """At start: note the timer of a stored state, and nothing else of it."""
-        due = int.from_bytes(encoded[:8], "big")
-        if encoded[8:12] != self._tag:
-            self._unread[person] = None
-        if due < NEVER:
-            self._wheel.schedule(person, due >> WHEEL_SHIFT)
+    def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
+        """At start: note the timers of stored states, and nothing else of them. Persons and encoded states, many at once."""
+        tag, unread, schedule = self._tag, self._unread, self._wheel.schedule
+        for person, encoded in stored:
+            if encoded[8:12] != tag:
+                unread[person] = None
+            due = int.from_bytes(encoded[:8], "big")
+            if due < NEVER:
+                schedule(person, due >> WHEEL_SHIFT)
 
     def missing(self, batch: Batch) -> list[bytes]:
         """Persons whose states the step will need and memory lacks, each once."""

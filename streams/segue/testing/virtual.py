@@ -51,8 +51,7 @@ class VirtualPartition:
         """Everything in memory is lost, as when a worker is killed; the store and the checkpoint remain."""
         was, self._state = self._state, self.engine.partition(0)
         self._state.resume(was.engine_time_ms)
-        for person, encoded in self._stored.items():
-            self._state.restore(person, encoded)
+        self._state.restore(self._stored.items())
 
     def members(self) -> dict[str, list[str]]:
         """Segment -> who is in it now, sorted; segments without anybody are absent."""

@@ -79,11 +79,11 @@ class App:
 
     # --- events
 
-    def publish(self, n: int) -> None:
+    def publish(self, n: int, persons: int = 40) -> None:
         """Some minutes of some persons, in order of time."""
         for _ in range(n):
             self._now_ms += self._random.randrange(20_000)
-            self.send(self._random.choice(NAMES), f"p{self._random.randrange(40)}", self._now_ms)
+            self.send(self._random.choice(NAMES), f"p{self._random.randrange(persons)}", self._now_ms)
         self.publisher.close()
 
     def send(self, event: str, person: str, at_ms: int) -> None:

@@ -119,6 +119,7 @@ def test_an_abortable_error_at_the_commit_is_an_unknown_end() -> None:
     [
         ("send_offsets_to_transaction", ABORTABLE, True),
         ("send_offsets_to_transaction", FENCED, False),
+        ("send_offsets_to_transaction", TIMED_OUT, False),
         ("commit_transaction", FENCED, False),
         ("commit_transaction", CONFLICT, False),
     ],
@@ -177,7 +178,6 @@ def test_repeats_end_with_the_transactions_timeout() -> None:
         ({"send_offsets_to_transaction": 0.39}, 1, {}, []),
         ({"send_offsets_to_transaction": 0.41}, 1, {}, ["slow"]),
         ({}, 1, {"commit_transaction": [TIMED_OUT]}, ["repeated"]),
-        ({}, 1, {"send_offsets_to_transaction": [TIMED_OUT]}, ["repeated"]),
     ],
 )
 def test_when_a_commit_that_held_costs_the_producer(

@@ -148,11 +148,11 @@ OLD, NEW = Known(layout(KEEN), {}), layout(BOTH)
 def test_a_store_tells_persons_and_layouts_apart(tmp_path: Path) -> None:
     """The records of layouts come by themselves; a scan has the persons only, and neither has the checkpoint."""
     late = Known(NEW, {leaf(BUYERS): NOW})
-    with Store(tmp_path / "s") as store:
+    with Store(tmp_path / "s", lambda: 0) as store:
         assert store.layouts() == []
         store.write([(OLD.key, OLD.encode()), (b"ada", b"1"), (late.key, late.encode())], checkpoint(HERE))
         store.write([("zoë".encode(), b"2")], checkpoint(HERE))
-    with Store(tmp_path / "s") as store:
+    with Store(tmp_path / "s", lambda: 0) as store:
         assert sorted(store.layouts(), key=lambda k: k.layout.id) == sorted([OLD, late], key=lambda k: k.layout.id)
         assert dict(store.scan()) == {b"ada": b"1", "zoë".encode(): b"2"}
         assert store.checkpoint() == checkpoint(HERE)
@@ -161,12 +161,12 @@ def test_a_store_tells_persons_and_layouts_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wiped", [False, True])
 def test_known_layouts_are_adopted(tmp_path: Path, wiped: bool) -> None:
     """From the store and from the changelog alone, the partition learns them, and new leaves begin at engine time."""
-    records = [(OLD.key, OLD.encode()), (b"ada", b"1"), entry(HERE, layout=OLD.layout.id)]
+    records = [(OLD.key, OLD.encode()), (b"ada", b"1"), entry(HERE, states=1, layout=OLD.layout.id)]
     if not wiped:
-        with Store(tmp_path / "s") as store:
+        with Store(tmp_path / "s", lambda: 0) as store:
             store.write(records[:2], checkpoint(HERE, changelog_offset=3, layout=OLD.layout.id))
     log, partition = Log(dict(enumerate(records)), 3), Timers()
-    done = recovery(log, layout=NEW).recover(0, tmp_path / "s", HERE, partition)
+    done = recovery(log, layout=NEW).recover(0, tmp_path / "s", HERE, lambda: partition)
     done.store.close()
     assert log.reads == ([(0, 3)] if wiped else [])
     assert partition.known == [OLD.layout]
@@ -179,12 +179,12 @@ def test_known_layouts_are_adopted(tmp_path: Path, wiped: bool) -> None:
 def test_the_layout_written_last_goes_on_beside_earlier_ones(tmp_path: Path, wiped: bool) -> None:
     """A later start under the same rules finds both layouts and writes neither again."""
     late = Known(NEW, {leaf(BUYERS): 3})
-    records = [(OLD.key, OLD.encode()), (b"ada", b"1"), (late.key, late.encode()), entry(HERE, layout=NEW.id)]
+    records = [(OLD.key, OLD.encode()), (b"ada", b"1"), (late.key, late.encode()), entry(HERE, states=1, layout=NEW.id)]
     if not wiped:
-        with Store(tmp_path / "s") as store:
+        with Store(tmp_path / "s", lambda: 0) as store:
             store.write(records[:3], checkpoint(HERE, changelog_offset=4, layout=NEW.id))
     partition = Timers()
-    done = recovery(Log(dict(enumerate(records)), 4), layout=NEW).recover(0, tmp_path / "s", HERE, partition)
+    done = recovery(Log(dict(enumerate(records)), 4), layout=NEW).recover(0, tmp_path / "s", HERE, lambda: partition)
     done.store.close()
     assert {known.id for known in partition.known} == {OLD.layout.id, NEW.id}
     assert (done.known, done.known_is_new) == (late, False)
@@ -193,7 +193,7 @@ def test_the_layout_written_last_goes_on_beside_earlier_ones(tmp_path: Path, wip
 def test_a_first_start_knows_no_layout(tmp_path: Path) -> None:
     """Nothing anywhere: the partition learns nothing, and its own layout is to be written."""
     partition = Timers()
-    done = recovery(Log({}, 0), layout=NEW).recover(0, tmp_path / "s", {}, partition)
+    done = recovery(Log({}, 0), layout=NEW).recover(0, tmp_path / "s", {}, lambda: partition)
     done.store.close()
     assert (partition.known, done.known, done.known_is_new) == ([], Known(NEW, {}), True)
 
@@ -204,14 +204,14 @@ def test_a_first_start_knows_no_layout(tmp_path: Path) -> None:
 def test_a_refusal_closes_the_store_and_changes_nothing(tmp_path: Path, rules: str, under: str) -> None:
     """Refused in adopting: the partition has learnt nothing, and the store can be opened at once, as it was."""
     before = checkpoint(HERE, layout=under)
-    with Store(tmp_path / "s") as store:
+    with Store(tmp_path / "s", lambda: 0) as store:
         store.write([(OLD.key, OLD.encode()), (b"ada", b"1")], before)
         with pytest.raises(StoreBroken):  # one that is still open cannot be opened again
             Store(tmp_path / "s")
     partition = Timers()
     with pytest.raises(StateError) as refused:  # kept: a store left open would stay so with its frames
-        recovery(Log({}, 0), layout=layout(rules)).recover(0, tmp_path / "s", HERE, partition)
-    with Store(tmp_path / "s") as store:
+        recovery(Log({}, 0), layout=layout(rules)).recover(0, tmp_path / "s", HERE, lambda: partition)
+    with Store(tmp_path / "s", lambda: 0) as store:
         assert dict(store.scan()) == {b"ada": b"1"}
         assert store.checkpoint() == before
     assert (partition.known, partition.seen) == ([], {})
@@ -220,6 +220,6 @@ def test_a_refusal_closes_the_store_and_changes_nothing(tmp_path: Path, rules: s
 
 def test_an_unreadable_record_is_refused(tmp_path: Path) -> None:
     """A record that is none ends the start with its words: its states could not be read either."""
-    records = {0: (OLD.key, b"rubbish"), 1: entry(HERE, layout=OLD.layout.id)}
+    records = {0: (OLD.key, b"rubbish"), 1: entry(HERE, states=1, layout=OLD.layout.id)}
     with pytest.raises(StateError, match="record of a layout cannot be read"):
-        recovery(Log(records, 2), layout=NEW).recover(0, tmp_path / "s", HERE, Timers())
+        recovery(Log(records, 2), layout=NEW).recover(0, tmp_path / "s", HERE, Timers)

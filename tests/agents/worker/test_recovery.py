@@ -4,46 +4,34 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from segue.errors import StateError
 from segue.plan import Layout
-from segue_agents.worker.changelog import Piece
+from segue_agents.outside import Outside
+from segue_agents.worker.changelog import Mark, Piece
 from segue_agents.worker.checkpoint import KEY, Checkpoint
-from segue_agents.worker.recovery import Decision, Recovery, decide
+from segue_agents.worker.recovery import Recovery
+from segue_agents.worker.standing import CAUGHT_UP_WITHIN_MS, TABLE, Owner, Way
 from segue_agents.worker.store import Store
 
 LAYOUT = Layout("4c" * 8, {}, [], [], [], [], [], {})
 HERE = {"site": 10, "clock": 4}
+OWNER = Owner("app", 0, "kafka-1", "topic-1")
+NOW_MS = 1_790_000_000_000
 
 
 def checkpoint(
-    offsets: dict[str, int], changelog_offset: int = 0, whole: bool = True, layout: str = LAYOUT.id
+    offsets: dict[str, int], changelog_offset: int = 0, whole: bool = True, layout: str = LAYOUT.id,
+    previous: dict[str, int] | None = None, states: int = 0, persons: int = -1,
 ) -> Checkpoint:
-    return Checkpoint(layout, 160, 10, offsets, {}, changelog_offset=changelog_offset, whole=whole)
-
-
-@pytest.mark.parametrize(
-    ("stored", "committed", "decision"),
-    [
-        (None, {}, "wipe"),
-        (None, HERE, "wipe"),
-        (checkpoint(HERE), HERE, "go"),
-        (checkpoint({"site": 9, "clock": 4}), HERE, "replay"),
-        (checkpoint({"site": 10}), HERE, "replay"),
-        (checkpoint({"site": 11, "clock": 4}), HERE, "wipe"),
-        (checkpoint({"site": 11, "clock": 3}), HERE, "wipe"),
-        (checkpoint({**HERE, "gone": 1}), HERE, "wipe"),
-        (checkpoint(HERE), {}, "wipe"),
-        (checkpoint(HERE, whole=False), HERE, "replay"),
-    ],
-)
-def test_decision(stored: Checkpoint | None, committed: dict[str, int], decision: Decision) -> None:
-    """Equal: go; behind or half restored: replay; ahead in anything, or in doubt: wipe."""
-    assert decide(stored, committed) == decision
+    return Checkpoint(layout, 160, 10, offsets, previous or {}, states=states, persons=persons,
+                      changelog_offset=changelog_offset, whole=whole)
 
 
 class Log:
@@ -54,15 +42,23 @@ class Log:
     def __init__(self, records: Mapping[int, tuple[bytes, bytes | None]], end: int, low: int = 0) -> None:
         self.records, self.end, self.low = records, end, low
         self.reads: list[tuple[int, int]] = []
+        self.at_ms = NOW_MS
+
+    def identity(self) -> tuple[str, str]:
+        return OWNER.cluster, OWNER.topic
 
     def bounds(self, _partition: int) -> tuple[int, int]:
         return self.low, self.end
 
     def read(self, _partition: int, start: int, end: int) -> Iterator[Piece]:
         self.reads.append((start, end))
-        for offset, record in sorted(self.records.items()):
+        for offset, (key, value) in sorted(self.records.items()):
             if start <= offset < end:
-                yield Piece([record], offset + 1)
+                if key == KEY:
+                    assert value is not None
+                    yield Piece([], offset + 1, Mark(msgspec.msgpack.decode(value, type=Checkpoint), self.at_ms))
+                else:
+                    yield Piece([(key, value)], offset + 1)
         yield Piece([], end)
 
 
@@ -75,27 +71,36 @@ class Timers:
     def know(self, layout: Layout) -> None:
         self.known.append(layout)
 
-    def restore(self, person: bytes, encoded: bytes) -> None:
-        self.seen[person] = encoded
+    def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
+        self.seen.update(stored)
 
     def resume(self, engine_time_ms: int) -> None:
         self.engine_time_ms = engine_time_ms
 
 
 def recovery(log: Log, exactly_once: bool = True, layout: Layout = LAYOUT) -> Recovery:
-    return Recovery(log, layout, "app", exactly_once, lambda *_: None, threading.Event())  # type: ignore[arg-type]
+    outside = Outside(wall_ms=lambda: NOW_MS, open_store=lambda folder: Store(folder, lambda: NOW_MS))
+    return Recovery(
+        log, layout, "app", exactly_once, lambda *_: None, threading.Event(), outside  # type: ignore[arg-type]
+    )
 
 
-def entry(offsets: dict[str, int], layout: str = LAYOUT.id) -> tuple[bytes, bytes]:
-    return KEY, checkpoint(offsets, layout=layout).encode()
+def entry(
+    offsets: dict[str, int], previous: dict[str, int] | None = None, states: int = 0, persons: int = -1,
+    layout: str = LAYOUT.id,
+) -> tuple[bytes, bytes]:
+    return KEY, checkpoint(offsets, layout=layout, previous=previous, states=states, persons=persons).encode()
 
 
-FULL = {0: (b"a", b"1"), 1: (b"b", b"1"), 2: entry({"site": 5}), 4: (b"a", b"2"), 5: entry({"site": 10, "clock": 4})}
+FULL = {
+    0: (b"a", b"1"), 1: (b"b", b"1"), 2: entry({"site": 5}, states=2, persons=2),
+    4: (b"a", b"2"), 5: entry(HERE, {"site": 5}, states=1, persons=2),
+}  # fmt: skip
 
 
 def test_nothing_anywhere_is_a_first_start(tmp_path: Path) -> None:
     """No store, no changelog, no offsets: an empty partition, and no checkpoint."""
-    done = recovery(Log({}, 0)).recover(0, tmp_path / "s", {}, Timers())
+    done = recovery(Log({}, 0)).recover(0, tmp_path / "s", {}, Timers)
     assert (done.checkpoint, done.persons, done.changelog_offset) == (None, 0, 0)
     done.store.close()
 
@@ -103,12 +108,12 @@ def test_nothing_anywhere_is_a_first_start(tmp_path: Path) -> None:
 def test_whole_restore(tmp_path: Path) -> None:
     """Without a store everything comes from the changelog, up to its end, and the next start needs none of it."""
     log, timers = Log(FULL, 7), Timers()
-    done = recovery(log).recover(0, tmp_path / "s", HERE, timers)
+    done = recovery(log).recover(0, tmp_path / "s", HERE, lambda: timers)
     assert timers.seen == {b"a": b"2", b"b": b"1"}
     assert timers.engine_time_ms == 10
     assert (done.persons, done.changelog_offset) == (2, 7)
     done.store.close()
-    again = recovery(log).recover(0, tmp_path / "s", HERE, Timers())
+    again = recovery(log).recover(0, tmp_path / "s", HERE, Timers)
     again.store.close()
     assert log.reads == [(0, 7)]
 
@@ -117,8 +122,9 @@ def test_a_store_behind_reads_the_tail_only(tmp_path: Path) -> None:
     """A store as of an earlier commit reads on from its own changelog offset; tombstones take persons away."""
     with Store(tmp_path / "s") as store:
         store.write([(b"a", b"1"), (b"b", b"1")], checkpoint({"site": 5}, changelog_offset=3))
-    log, timers = Log({**FULL, 3: (b"b", None)}, 7), Timers()
-    done = recovery(log).recover(0, tmp_path / "s", HERE, timers)
+    log = Log({**FULL, 3: (b"b", None), 5: entry(HERE, {"site": 5}, states=2, persons=1)}, 7)
+    timers = Timers()
+    done = recovery(log).recover(0, tmp_path / "s", HERE, lambda: timers)
     assert log.reads == [(3, 7)]
     assert timers.seen == {b"a": b"2"}
     done.store.close()
@@ -129,7 +135,7 @@ def test_a_store_ahead_is_thrown_away(tmp_path: Path) -> None:
     with Store(tmp_path / "s") as store:
         store.write([(b"a", b"9"), (b"z", b"9")], checkpoint({"site": 12, "clock": 4}, changelog_offset=7))
     timers = Timers()
-    recovery(Log(FULL, 7)).recover(0, tmp_path / "s", HERE, timers).store.close()
+    recovery(Log(FULL, 7)).recover(0, tmp_path / "s", HERE, lambda: timers).store.close()
     assert timers.seen == {b"a": b"2", b"b": b"1"}
 
 
@@ -138,9 +144,9 @@ def test_a_store_that_the_changelog_no_longer_reaches(tmp_path: Path, low: int, 
     """A changelog that begins after the store's offset, or ends before it, is another one: wipe and restore whole."""
     with Store(tmp_path / "s") as store:
         store.write([(b"z", b"9")], checkpoint({"site": 5}, changelog_offset=3))
-    records = {max(low, 0): (b"a", b"2"), max(low, 0) + 1: entry(HERE)}
+    records = {max(low, 0): (b"a", b"2"), max(low, 0) + 1: entry(HERE, states=1)}
     timers = Timers()
-    recovery(Log(records, end, low)).recover(0, tmp_path / "s", HERE, timers).store.close()
+    recovery(Log(records, end, low)).recover(0, tmp_path / "s", HERE, lambda: timers).store.close()
     assert timers.seen == {b"a": b"2"}
 
 
@@ -149,7 +155,7 @@ def test_a_restore_cut_short_goes_on(tmp_path: Path) -> None:
     with Store(tmp_path / "s") as store:
         store.write([(b"a", b"1"), (b"b", b"1")], checkpoint({"site": 5}, changelog_offset=3, whole=False))
     log, timers = Log(FULL, 7), Timers()
-    recovery(log).recover(0, tmp_path / "s", HERE, timers).store.close()
+    recovery(log).recover(0, tmp_path / "s", HERE, lambda: timers).store.close()
     assert (log.reads, timers.seen) == ([(3, 7)], {b"a": b"2", b"b": b"1"})
 
 
@@ -157,18 +163,18 @@ def test_a_restore_cut_short_goes_on(tmp_path: Path) -> None:
 def test_torn_offsets_are_an_error(tmp_path: Path, committed: dict[str, int]) -> None:
     """When the last checkpoint is not of the committed offsets the state cannot be trusted, and nothing starts."""
     with pytest.raises(StateError, match="other offsets"):
-        recovery(Log(FULL, 7)).recover(0, tmp_path / "s", committed, Timers())
+        recovery(Log(FULL, 7)).recover(0, tmp_path / "s", committed, Timers)
 
 
 def test_a_lost_changelog_is_an_error(tmp_path: Path) -> None:
     """Committed offsets without any checkpoint mean that the state is lost."""
     with pytest.raises(StateError, match="lost"):
-        recovery(Log({}, 0)).recover(0, tmp_path / "s", HERE, Timers())
+        recovery(Log({}, 0)).recover(0, tmp_path / "s", HERE, Timers)
 
 
 def test_expired_offsets_come_from_the_checkpoint(tmp_path: Path) -> None:
     """Without committed offsets the checkpoint says where to go on, since it was committed with them."""
-    done = recovery(Log(FULL, 7)).recover(0, tmp_path / "s", {}, Timers())
+    done = recovery(Log(FULL, 7)).recover(0, tmp_path / "s", {}, Timers)
     assert done.checkpoint is not None
     assert done.checkpoint.offsets == HERE
     done.store.close()
@@ -176,7 +182,7 @@ def test_expired_offsets_come_from_the_checkpoint(tmp_path: Path) -> None:
 
 def test_at_least_once_follows_the_checkpoint(tmp_path: Path) -> None:
     """Without transactions the group's offsets may lag, and the checkpoint still holds."""
-    done = recovery(Log(FULL, 7), exactly_once=False).recover(0, tmp_path / "s", {"site": 2}, Timers())
+    done = recovery(Log(FULL, 7), exactly_once=False).recover(0, tmp_path / "s", {"site": 2}, Timers)
     assert done.checkpoint is not None
     assert done.checkpoint.offsets == HERE
     done.store.close()
@@ -190,7 +196,7 @@ def test_other_rules_are_refused(tmp_path: Path, in_store: bool) -> None:
             store.write([], checkpoint(HERE, layout="0d" * 8))
     log = Log({} if in_store else {0: entry(HERE, layout="0d" * 8)}, 1)
     with pytest.raises(StateError, match="of which nothing is known"):
-        recovery(log).recover(0, tmp_path / "s", HERE, Timers())
+        recovery(log).recover(0, tmp_path / "s", HERE, Timers)
 
 
 def test_a_broken_store_is_replaced(tmp_path: Path) -> None:
@@ -198,7 +204,7 @@ def test_a_broken_store_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "CURRENT").write_text("")
     timers = Timers()
-    recovery(Log(FULL, 7)).recover(0, tmp_path / "s", HERE, timers).store.close()
+    recovery(Log(FULL, 7)).recover(0, tmp_path / "s", HERE, lambda: timers).store.close()
     assert timers.seen == {b"a": b"2", b"b": b"1"}
 
 
@@ -211,6 +217,123 @@ def test_a_store_that_breaks_while_it_is_read_is_replaced(tmp_path: Path) -> Non
     data = bytearray(table.read_bytes())
     data[len(data) // 2] ^= 1
     table.write_bytes(data)
-    done = recovery(Log(FULL, 7)).recover(0, folder, HERE, timers)
+    done = recovery(Log(FULL, 7)).recover(0, folder, HERE, lambda: timers)
     assert dict(done.store.scan()) == {b"a": b"2", b"b": b"1"}
     done.store.close()
+
+
+# --- the table
+
+
+class Case:
+    """A store at a start: what it is made of, what the changelog has, the row it falls under, what is in the end."""
+
+    def __init__(
+        self, event: str, stored: Checkpoint | None = None, owner: Owner = OWNER, age_ms: int = 0, low: int = 0,
+        reads: tuple[tuple[int, int], ...] = ((0, 7),), damage: str = "",
+        log: dict[int, tuple[bytes, bytes | None]] | None = None, short: bool = False,
+    ) -> None:
+        self.short = short
+        self.event, self.stored, self.owner, self.age_ms, self.low = event, stored, owner, age_ms, low
+        self.reads, self.damage, self.log = reads, damage, log or FULL
+
+
+BEFORE = {"site": 5}
+CASES = {
+    "equal": Case("store_current", checkpoint(HERE, 7, persons=2), reads=()),
+    "equal, and old": Case("store_current", checkpoint(HERE, 7, persons=2), age_ms=CAUGHT_UP_WITHIN_MS * 9, reads=()),
+    "behind": Case("store_behind", checkpoint(BEFORE, 3), reads=((3, 7),)),
+    "half restored": Case("store_half_restored", checkpoint(BEFORE, 3, whole=False), reads=((3, 7),)),
+    "missing": Case("store_missing"),
+    "ahead": Case("store_ahead", checkpoint({"site": 12, "clock": 4}, 7)),
+    "of other topics": Case("store_of_other_topics", checkpoint({**HERE, "gone": 1}, 7)),
+    "below the changelog": Case("store_unreached", checkpoint(BEFORE, 3), low=4, reads=((4, 7),), log={
+        4: (b"a", b"2"), 5: (b"b", b"1"), 6: entry(HERE, BEFORE, states=2, persons=2)}),
+    "beyond the changelog": Case("store_beyond_changelog", checkpoint(HERE, 8)),
+    "of another app": Case("store_foreign", checkpoint(HERE, 7), Owner("other", 0)),
+    "of another partition": Case("store_foreign", checkpoint(HERE, 7), Owner("app", 1, "kafka-1", "topic-1")),
+    "of another Kafka": Case("store_foreign", checkpoint(HERE, 7), Owner("app", 0, "kafka-2", "topic-1")),
+    "of a changelog made anew": Case("store_foreign", checkpoint(HERE, 7), Owner("app", 0, "kafka-1", "topic-0")),
+    "behind, too old": Case("store_too_old", checkpoint(BEFORE, 3), age_ms=CAUGHT_UP_WITHIN_MS + 1),
+    "half restored, too old": Case("store_too_old", checkpoint(BEFORE, 3, whole=False), age_ms=CAUGHT_UP_WITHIN_MS + 1),
+    "a person short": Case("store_damaged", checkpoint(HERE, 7, persons=3)),
+    "a person over": Case("store_damaged", checkpoint(HERE, 7, persons=1)),
+    "checkpoint unreadable": Case("store_damaged", checkpoint(HERE, 7), damage="checkpoint"),
+    "owner unreadable": Case("store_damaged", checkpoint(HERE, 7), damage="owner"),
+    "cannot be opened": Case("store_damaged", checkpoint(HERE, 7), damage="CURRENT"),
+    "the tail's link does not follow": Case("store_doubtful", checkpoint({"site": 4}, 3), reads=((3, 7), (0, 7))),
+    "the tail ends elsewhere": Case("store_doubtful", checkpoint({"site": 5, "clock": 3}, 7), reads=((7, 7), (0, 7))),
+    "a person short with the tail": Case("store_doubtful", checkpoint(BEFORE, 3), reads=((3, 8), (0, 8)), short=True, log={
+        **FULL, 1: (b"b", b"1"), 5: (b"c", b"1"), 6: entry(HERE, BEFORE, states=2, persons=3)}),
+}  # fmt: skip
+
+
+def make_store(folder: Path, case: Case) -> None:
+    """As the case says, with a state that is right where the store may be believed, and else not."""
+    if case.stored is None:
+        return
+    with Store(folder, lambda: NOW_MS - case.age_ms) as store:
+        store.claim(case.owner)
+        states = [(b"a", b"2" if case.stored.offsets == HERE else b"1")]
+        if case.event in ("store_current", "store_behind", "store_half_restored"):
+            states.append((b"b", b"1"))
+        elif not case.short:
+            states.append((b"z" if case.event == "store_damaged" else b"b", b"wrong"))
+        store.write(states, case.stored)
+    if case.damage in ("checkpoint", "owner"):
+        store = Store(folder)
+        key = KEY if case.damage == "checkpoint" else KEY + b"-owner"
+        store._db.put(key, b"rubbish")
+        store.close()
+    elif case.damage:
+        (folder / case.damage).write_text("")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_table(tmp_path: Path, name: str) -> None:
+    """Each row on a real store: its log line, what is read of the changelog, and the state of the committed offsets."""
+    case, folder, timers = CASES[name], tmp_path / "partition-0", list[Timers]()
+    make_store(folder, case)
+    log = Log(case.log, max(case.log) + 1 + (name != "below the changelog"), case.low)
+    standing = next(row for row in TABLE if row.event == case.event)
+
+    def made() -> Timers:
+        timers.append(Timers())
+        return timers[-1]
+
+    with capture_logs() as logged:
+        done = recovery(log).recover(0, folder, HERE, made)
+    expected = {b"a": b"2", b"b": b"1"} | ({b"c": b"1"} if "with the tail" in name else {})
+    assert dict(done.store.scan()) == timers[-1].seen == expected
+    assert done.persons == len(expected)
+    assert done.checkpoint is not None
+    assert done.checkpoint.offsets == HERE
+    assert done.store.owner() == OWNER
+    assert tuple(log.reads) == case.reads
+    assert [line["event"] for line in logged].count(case.event) == 1
+    kept = list(tmp_path.glob("partition-0.damaged-*"))
+    assert len(kept) == (standing.way is Way.SET_ASIDE)
+    assert all(line["set_aside"] == str(kept[0]) for line in logged if kept and line["event"] == case.event)
+    done.store.close()
+    again = recovery(log).recover(0, folder, HERE, Timers)  # and the next start takes it as it is
+    assert dict(again.store.scan()) == expected
+    again.store.close()
+    assert tuple(log.reads) == case.reads
+
+
+def test_every_row_has_a_case() -> None:
+    """Of the table; and each says when, in the docs too."""
+    without_offsets = {"store_without_offsets"}  # test_expired_offsets_come_from_the_checkpoint
+    assert {row.event for row in TABLE} == {case.event for case in CASES.values()} | without_offsets
+    page = (Path(__file__).parents[3] / "docs" / "operate" / "state.md").read_text()
+    for row in TABLE:
+        assert f"| `{row.event}` | {row.when} | {row.way.value} |" in page
+
+
+def test_only_the_newest_of_those_set_aside_is_kept(tmp_path: Path) -> None:
+    """A store that is damaged again and again does not fill the disk."""
+    for _ in range(3):
+        (tmp_path / "s").mkdir(exist_ok=True)
+        (tmp_path / "s" / "CURRENT").write_text("")
+        recovery(Log(FULL, 7)).recover(0, tmp_path / "s", HERE, Timers).store.close()
+    assert len(list(tmp_path.glob("s.damaged-*"))) == 1

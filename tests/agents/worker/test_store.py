@@ -13,16 +13,16 @@ from segue.errors import StateError
 from segue_agents.worker.checkpoint import Checkpoint
 from segue_agents.worker.store import Slot, Store, StoreBroken, wipe
 
-CHECKPOINT = Checkpoint("layout", 7, 5, {"site": 3}, {"site": 1}, changelog_offset=9)
+CHECKPOINT = Checkpoint("layout", 7, 5, {"site": 3}, {"site": 1}, changelog_offset=9, written_ms=8)
 
 
 def test_states_and_checkpoint_come_back(tmp_path: Path) -> None:
     """What was written before a close is read after it, in the order asked for, with None for the unknown."""
-    with Store(tmp_path / "s") as store:
+    with Store(tmp_path / "s", lambda: 8) as store:
         assert store.checkpoint() is None
         store.write([(b"a", b"1"), (b"b", b"2"), (b"c", b"3")], CHECKPOINT)
         store.write([(b"a", b"4")], CHECKPOINT, gone=[b"c"])
-    with Store(tmp_path / "s") as store:
+    with Store(tmp_path / "s", lambda: 8) as store:
         assert store.get([b"b", b"x", b"a", b"c"]) == [b"2", None, b"4", None]
         assert store.checkpoint() == CHECKPOINT
         assert dict(store.scan()) == {b"a": b"4", b"b": b"2"}

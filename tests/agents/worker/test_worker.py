@@ -7,7 +7,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_END, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from tests.agents.worker.conftest import START_MS, wait_until
+
+from segue_agents.outside import wall_ms
+from segue_agents.topics import clock_topic
+from segue_agents.worker.clock import encode_tick
 
 if TYPE_CHECKING:
     App = Any
@@ -157,6 +163,25 @@ def test_dead_letters(app: App) -> None:
     assert headers["__streams.errors.topic"].decode() == f"{app.prefix}site-events"
 
 
+def test_a_partition_full_of_rubbish_is_stopped(app: App) -> None:
+    """Its records stay where they are and the other partition goes on; when it is told to, a worker puts them aside."""
+    producer = Producer({"bootstrap.servers": app.settings.bootstrap})
+    for _ in range(500):
+        producer.produce(f"{app.prefix}site-events", b"rubbish", b"p1", partition=0)
+    producer.flush(10)
+    app.publish(300)
+    app.start(breaker_consecutive=100)
+    wait_until(lambda: app.said("partition_stopped"), "the breaker")
+    wait_until(app.changes, "changes of the other partition")
+    assert 'segue_partition_stopped{partition="0",reason="undecodable"} 1.0' in app.metrics()
+    assert app.dead_letters() == []
+    assert app.end() == 0
+    app.start(breaker_consecutive=0, breaker_ratio=0)
+    app.wait_for_all()
+    assert len(app.dead_letters()) == 500
+    assert 'segue_records_total{outcome="dead_letter",partition="0"} 500.0' in app.metrics()
+
+
 def test_an_open_transaction_on_an_input_is_told_and_nothing_is_skipped(app: App) -> None:
     """While a producer leaves its transaction open the metric grows; when it has ended, what was behind it is read."""
     hanging = Producer({"bootstrap.servers": app.settings.bootstrap, "transactional.id": f"{app.prefix}hanging"})
@@ -187,6 +212,42 @@ def test_a_rule_changed_under_its_version_is_refused(app: App) -> None:
     app.start()
     assert app.exit_code() == 4
     assert app.said("has changed, its version has not") == 1
+
+
+def test_latest_is_the_end_of_the_topics_at_the_first_start(app: App) -> None:
+    """What comes while a worker that began at the end is away is not skipped by its second start."""
+    app.publish(50)
+    app.start(start_at="latest")
+    ready(app)
+    wait_until(lambda: "segue_commits_total 0.0" not in app.metrics(), "the first commit")
+    time.sleep(1)  # the other partition's may be another
+    app.end(how=signal.SIGKILL)
+    at_ms = START_MS + 10**9
+    for i in range(3):
+        app.send("Product Viewed", "zoe", at_ms + i)
+    app.publisher.close()
+    app.start(start_at="latest")
+    wait_until(app.changes, "a change")
+    assert list(app.changes()) == [("zoe", "behavior_keen", "entered", at_ms + 2, 1)]
+
+
+def test_a_sleep_longer_than_ticks_are_kept(app: App) -> None:
+    """Ticks that are gone are no gap: time goes on with those there are."""
+    ticks = clock_topic(app.settings.app_id)
+    app.start(clock="ticks", clock_interval_ms=50)
+    wait_until(lambda: "segue_commits_total 2.0" in app.metrics() if app.said("partition_ready") else False, "commits")
+    app.end()
+    producer = Producer({"bootstrap.servers": app.settings.bootstrap})
+    for partition in (0, 1, 0, 1):
+        producer.produce(ticks, encode_tick(wall_ms()), partition=partition)
+    producer.flush(10)
+    admin = AdminClient({"bootstrap.servers": app.settings.bootstrap})
+    for done in admin.delete_records([TopicPartition(ticks, p, OFFSET_END) for p in range(2)]).values():
+        done.result(10)
+    app.start(clock="ticks", clock_interval_ms=50)
+    ready(app, times=4)
+    wait_until(lambda: "segue_commits_total 2.0" in app.metrics(), "commits")
+    assert app.end() == 0
 
 
 def test_a_slot_is_for_one(app: App) -> None:

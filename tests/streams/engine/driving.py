@@ -116,8 +116,7 @@ class Run:
         """Everything in memory is lost; the store and the checkpoint remain."""
         was, self.state = self.state, self.engine.partition(0)
         self.state.resume(was.engine_time_ms)
-        for person, encoded in self.store.items():
-            self.state.restore(person, encoded)
+        self.state.restore(self.store.items())
 
     def let_time_pass(self, until: int) -> None:
         """A tick at `until`."""

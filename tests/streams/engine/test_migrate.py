@@ -41,8 +41,7 @@ def go_on(before: Run, rules: t.RuleSet, deduplicate: bool | None = None) -> Run
     after = Run(rules, bool(before.plan.id_slots) if deduplicate is None else deduplicate)
     after.state.know(before.engine.program.layout)
     after.store = dict(before.store)
-    for person, encoded in after.store.items():
-        after.state.restore(person, encoded)
+    after.state.restore(after.store.items())
     after.state.resume(before.state.engine_time_ms)
     after.merger = Merger(CATALOG, 0, clock_key=before.merger.key)
     return after
