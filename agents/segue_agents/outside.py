@@ -27,8 +27,9 @@ async def on_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def in_background(function: Callable[..., None], *arguments: Any) -> threading.Thread:
-    """A thread of its own, started; `join` waits for it."""
-    thread = threading.Thread(target=function, args=arguments, name="segue-restore", daemon=True)
+    """A thread of its own, named after the function and started; `join` waits for it."""
+    name = f"segue {getattr(function, '__qualname__', 'background')}"
+    thread = threading.Thread(target=function, args=arguments, name=name, daemon=True)
     thread.start()
     return thread
 

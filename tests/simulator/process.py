@@ -12,6 +12,7 @@ from tests.simulator.scene import FOLDER, Scene
 from tests.simulator.store import Folder, SimulatedStore
 
 from segue.errors import Unreachable
+from segue_agents.codecs.learner import Learner
 from segue_agents.outside import Outside
 from segue_agents.transport.assignment import Assignment
 from segue_agents.transport.clients import producer_config
@@ -144,7 +145,8 @@ class Process:
         self.ticker = Ticker(settings, clock, outside, self._owned) if settings.clock == "ticks" else None
         bar: Any = NoBar()
         assignment = Assignment(settings, scene.engine, scene.plan.catalog, metrics, bar, outside)  # type: ignore[arg-type]
-        decoders: Any = scene.decoders
+        plain: dict[str, Any] = dict(scene.decoders)
+        decoders = {topic: Learner(decoder) for topic, decoder in plain.items()}
         self.session = Session(settings, place, self.worker, committer, decoders, assignment, clock, metrics,  # type: ignore[arg-type]
                                outside, self, self.ticker)
 

@@ -20,7 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from segue.engine import Merger
 from segue.errors import StateError, Unreachable
-from segue_agents.codecs.columns import ColumnDecoder
+from segue_agents.codecs.learner import Learner
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
@@ -65,7 +65,7 @@ class Session:
     """One after the other, of one worker."""
 
     def __init__(
-        self, settings: Settings, slot: Slot, worker: Worker, committer: Committer, decoders: dict[str, ColumnDecoder],
+        self, settings: Settings, slot: Slot, worker: Worker, committer: Committer, decoders: dict[str, Learner],
         assignment: Assignment, clock: Clock, metrics: Metrics, outside: Outside, bridge: Bridge,
         ticker: Ticker | None = None,
     ) -> None:
@@ -125,6 +125,8 @@ class Session:
         if messages:
             for run in runs(messages):
                 self._feed(run)
+        for lane in self._lanes.values():
+            lane.release()
         self._start_lanes()
         self._offer(caught_up=len(messages) < READ_AT_ONCE)
         self._look_around()
