@@ -48,6 +48,7 @@ _PASSING: Final = frozenset({
     KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED,
 })  # fmt: skip
 """librdkafka comes back from these by itself; said in the log"""
+_UNREADABLE: Final = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG})
 _GONE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
 
@@ -170,8 +171,15 @@ class Session:
         if error.code() in _GONE:
             raise StateError(
                 f"The records to go on from in {where} are gone: {error.str()}.",
-                "They were deleted before they were read. Start under a new app_id, or accept the gap by setting the "
-                "group's offsets by hand under one.",
+                "They were deleted before they were read, or the topic was made anew: `segue gaps` says what is missing, "
+                "`segue gaps accept` goes on behind it.",
+            )
+        if error.code() in _UNREADABLE:
+            at = run.messages[0].offset()
+            raise StateError(
+                f"The batch at offset {at} of {where} cannot be read: {error.name()} {error.str()}.",
+                f"Nothing behind it can be, either. `segue gaps accept {run.topic}:{run.partition} --to OFFSET` goes on "
+                "behind it; what lies in between is missed.",
             )
         if error.code() == KafkaError.FENCED_INSTANCE_ID:
             raise StateError(f"Another worker runs as slot {self._slot.name!r}.", "Give each worker a slot of its own.")

@@ -229,7 +229,7 @@ class Recovery:
         raise StateError(
             f"Partition {index} of app {self.app_id!r}: the changelog's last checkpoint is of other offsets "
             f"{_difference(found.offsets, committed)} than the committed ones.",
-            "Were the group's offsets set by hand? Set them back, or start under a new app_id.",
+            "Were the group's offsets set by hand? `segue gaps accept` sets them back; or start under a new app_id.",
         )
 
     def _lacks(self, found: Checkpoint | None, committed: Offsets) -> bool:

@@ -270,6 +270,22 @@ T.commit = dying
 """
 
 
+def test_records_that_cannot_be_read_are_passed_over_by_hand(site: Site) -> None:
+    """Up to the offset named, with a note; an offset behind or beyond the records is refused."""
+    site.run()
+    was = site.next_offsets()
+    site.app.publish(EVENTS)
+    for wrong in (was[0], 10**9):
+        done = site.segue("accept", f"{site.topic}:0", "--to", str(wrong))
+        assert (done.returncode, "cannot go on at" in done.stderr) == (2, True), done.stderr
+    done = site.segue("accept", f"{site.topic}:0", "--to", str(was[0] + 3))
+    assert "3 records lost at most" in done.stdout, done.stderr
+    assert site.next_offsets()[0] == was[0] + 3
+    site.goes_on()
+    (note,) = [m for m in site.app.dead_letters() if dict(m.headers())["segue.reason"] == b"gap"]
+    assert dict(note.headers())["segue.gap-why"] == b"passed over by hand"
+
+
 def test_killed_before_the_end(site: Site) -> None:
     """With everything at the broker and no end: the gap still holds, and accepting it again works."""
     site.run()
