@@ -23,7 +23,7 @@ from segue_agents.worker.changelog import Changelog, Record
 from segue_agents.worker.checkpoint import Checkpoint, Offsets
 from segue_agents.worker.layouts import Known, succession
 from segue_agents.worker.links import Links
-from segue_agents.worker.standing import DAMAGED, DOUBTFUL, MISSING, Owner, Standing, Way, judge
+from segue_agents.worker.standing import DAMAGED, DOUBTFUL, HALF_RESTORED, MISSING, Owner, Standing, Way, judge
 from segue_agents.worker.store import LITTLE_ROOM, Store, StoreBroken, StoreFull, free_share, set_aside, wipe
 
 WRITE_AT_ONCE: Final = 20_000
@@ -165,7 +165,7 @@ class Recovery:
                 if self._lacks(recovered.checkpoint, committed):
                     raise Doubtful("the changelog's last checkpoint is of other offsets than the committed ones")
             try:
-                self._take_in(recovered)
+                self._take_in(recovered, begins=low if standing is HALF_RESTORED else 0)
             except Doubtful as doubt:
                 if standing.way is Way.GO:
                     raise StoreBroken(str(doubt)) from doubt
@@ -181,7 +181,8 @@ class Recovery:
 
     def _clear(self, index: int, folder: Path, standing: Standing, **more: object) -> None:
         """Makes room for a fresh store, and says why."""
-        if standing.way is Way.SET_ASIDE and folder.exists():
+        # when records of the changelog were deleted, the store may be the last copy
+        if folder.exists() and (standing.way is Way.SET_ASIDE or self.changelog.bounds(index)[0] > 0):
             kept = set_aside(folder, self.outside.wall_ms())
             self.on_set_aside()
             _log.warning(standing.event, partition=index, set_aside=str(kept), **more)
@@ -204,8 +205,10 @@ class Recovery:
                 self._replay(recovered, low, high, whole=True)
                 store.restoring(False)
                 self._check(index, recovered.checkpoint, committed)
-                self._take_in(recovered)
+                self._take_in(recovered, begins=low if high > low or committed else 0)
             except Doubtful as doubt:
+                store.close()
+                wipe(folder)  # or the next start would find it, and believe it
                 raise StateError(
                     f"Partition {index} of app {self.app_id!r}: restored whole from {self.changelog.topic}, and {doubt}.",
                     "Was the topic cut (DeleteRecords, retention), or is it not compacted? A store set aside beside "
@@ -279,14 +282,20 @@ class Recovery:
         if doubt := links.doubt or (links.gap and not whole and "a checkpoint does not follow the one before it"):
             raise Doubtful(doubt)
 
-    def _take_in(self, recovered: Recovered) -> None:
-        """Layouts, timers, the count. Raises StateError, StoreBroken, Doubtful."""
+    def _take_in(self, recovered: Recovered, begins: int) -> None:
+        """Layouts, timers, the count. Raises StateError, StoreBroken, Doubtful.
+
+        `begins`: of a store restored from nothing, the changelog's first offset. Compaction leaves it at 0; where it is
+        not, records were deleted, and only the count of persons can say that nobody is missing.
+        """
         self._adopt(recovered)
         recovered.persons = persons = self._fill(recovered.store, recovered.partition)
         said = recovered.checkpoint.persons if recovered.checkpoint is not None else -1
+        if begins and said == -1:
+            raise Doubtful(f"it begins at offset {begins}, and no checkpoint says how many persons there are")
         if said in (-1, persons):
             return
-        if self.exactly_once:
+        if self.exactly_once or begins:
             raise Doubtful(f"{persons} persons are there, where its checkpoint says {said}")
         _log.warning("persons_differ", partition=recovered.index, persons=persons, said=said)
 

@@ -8,14 +8,17 @@ block it ends early without an error.
 from __future__ import annotations
 
 import errno
+import faulthandler
 import fcntl
 import hashlib
 import itertools
 import os
 import shutil
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +37,7 @@ from rocksdict import (
 )
 
 from segue.errors import StateError
+from segue_agents.worker import manifest
 from segue_agents.worker.checkpoint import KEY, Checkpoint, decode_checkpoint
 from segue_agents.worker.layouts import PREFIX, Known, decode_known
 from segue_agents.worker.standing import Owner
@@ -61,6 +65,12 @@ _RUNNING: Final = ("4", "20", "36")
 """RocksDB's own defaults"""
 _RESTORING: Final = ("16", "48", "64")
 _OWNER: Final = b"\xffsegue-owner"
+OPENS_WITHIN_S: Final = 120.0
+"""an open takes some 10 ms, and seconds with millions of persons on a slow disk"""
+_OPENING: Final = "opening"
+"""a file in the folder while RocksDB opens it: one that is found is of an open that did not end"""
+_one_open = threading.Lock()
+"""there is one deadline in a process; and opens do not overlap anyway, as rocksdict holds the GIL in them"""
 
 
 class StoreBroken(Exception):
@@ -85,16 +95,13 @@ class Slot:
         names = [name] if name is not None else [str(i) for i in range(_AUTOMATIC_SLOTS)]
         for candidate in names:
             folder = data_dir / app_id / candidate
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / "lock").open("a+", encoding="ascii")
+            lock = _lock_file(folder)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 lock.close()
                 continue
-            lock.truncate(0)
-            lock.write(f"{os.getpid()}\n")
-            lock.flush()
+            _sign(lock)
             return cls(candidate, folder, lock)
         raise StateError(
             f"Another worker holds slot {names[0] if name is not None else 'of every number'} of {data_dir / app_id}.",
@@ -114,7 +121,7 @@ class Store:
     """States of one partition: person -> encoded state, and the checkpoint they are of."""
 
     def __init__(self, folder: Path, wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
-        """Raises StoreBroken."""
+        """Raises StoreBroken. An open that takes longer than `OPENS_WITHIN_S` ends the process, see `_opening`."""
         self.folder = folder
         self._wall_ms = wall_ms
         self._waiting: list[tuple[bytes, bytes | None]] | None = None
@@ -125,7 +132,10 @@ class Store:
         self._read_options.set_verify_checksums(True)
         self._read_options.set_readahead_size(READ_AHEAD_BYTES)
         try:
-            self._db = Rdict(str(folder), _options())
+            with _opening(folder):
+                self._db = Rdict(str(folder), _options())
+        except StoreBroken:
+            raise
         except Exception as error:
             raise _sorted(error) from error
 
@@ -287,6 +297,49 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _lock_file(folder: Path) -> IO[str]:
+    """Raises StateError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / "lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise StateError(
+            f"The folder {folder} cannot be used: {error.strerror}.",
+            "Make room, give the worker the right to write there, or give it another data_dir.",
+        ) from error
+
+
+def _sign(lock: IO[str]) -> None:
+    """The process's id into its lock file, for people to read. A full disk is no reason not to start: it is waited for."""
+    with suppress(OSError):
+        os.ftruncate(lock.fileno(), 0)
+        os.write(lock.fileno(), b"%d\n" % os.getpid())  # nothing stays in a buffer, which a close would fail to write
+
+
+@contextmanager
+def _opening(folder: Path) -> Iterator[None]:
+    """Around RocksDB's open, which over damage may never end: raises StoreBroken for what is known to be damaged.
+
+    Against the rest there is a deadline. As the open holds the GIL, it is a timer of C that ends the process (code 1, the
+    stacks on standard error); the next start finds the marker, and the store is set aside. A process killed in just these
+    milliseconds leaves the marker as well, which costs a restore and no more.
+    """
+    marker = folder / _OPENING
+    if marker.exists():
+        raise StoreBroken("an open of it did not end: the process was killed in it, or it took too long")
+    if found := manifest.damage(folder):
+        raise StoreBroken(found)
+    with _one_open:
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        faulthandler.dump_traceback_later(OPENS_WITHIN_S, exit=True, file=sys.__stderr__ or 2)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            marker.unlink(missing_ok=True)
 
 
 def wipe(folder: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_store_that_the_changelog_no_longer_reaches(tmp_path: Path, low: int, 
     """A changelog that begins after the store's offset, or ends before it, is another one: wipe and restore whole."""
     with Store(tmp_path / "s") as store:
         store.write([(b"z", b"9")], checkpoint({"site": 5}, changelog_offset=3))
-    records = {max(low, 0): (b"a", b"2"), max(low, 0) + 1: entry(HERE, states=1)}
+    records = {max(low, 0): (b"a", b"2"), max(low, 0) + 1: entry(HERE, states=1, persons=1)}
     timers = Timers()
     recovery(Log(records, end, low)).recover(0, tmp_path / "s", HERE, lambda: timers).store.close()
     assert timers.seen == {b"a": b"2"}
@@ -219,6 +219,39 @@ def test_a_store_that_breaks_while_it_is_read_is_replaced(tmp_path: Path) -> Non
     table.write_bytes(data)
     done = recovery(Log(FULL, 7)).recover(0, folder, HERE, lambda: timers)
     assert dict(done.store.scan()) == {b"a": b"2", b"b": b"1"}
+    done.store.close()
+
+
+@pytest.mark.parametrize("exactly_once", [True, False])
+@pytest.mark.parametrize("persons", [2, -1])
+@pytest.mark.parametrize("found", ["nothing", "half", "ahead"])
+def test_a_changelog_without_its_beginning_is_not_believed(
+    tmp_path: Path, exactly_once: bool, persons: int, found: str
+) -> None:
+    """Records were deleted and the disk is gone: an error, at the next start too, under each guarantee, however counted."""
+    folder = tmp_path / "partition-0"
+    if found == "half":
+        with Store(folder, lambda: NOW_MS) as store:
+            store.write([], checkpoint({}, changelog_offset=4, whole=False))
+    elif found == "ahead" and exactly_once:
+        with Store(folder, lambda: NOW_MS) as store:
+            store.write([(b"z", b"1")], checkpoint({"site": 99}, changelog_offset=4))
+    log = Log({4: (b"a", b"2"), 5: entry(HERE, BEFORE, states=1, persons=persons)}, 7, low=4)
+    for _ in range(2):
+        with pytest.raises(StateError, match="DeleteRecords"):
+            recovery(log, exactly_once).recover(0, folder, HERE, Timers)
+    assert len(list(tmp_path.glob("*.damaged-*"))) == folder_was_there(found, exactly_once)
+
+
+def folder_was_there(found: str, exactly_once: bool) -> bool:
+    """It may be the last copy, and is kept."""
+    return found == "half" or (found == "ahead" and exactly_once)
+
+
+def test_a_changelog_emptied_together_with_its_group_is_a_first_start(tmp_path: Path) -> None:
+    """Nothing there and nothing committed: an app that was set back on purpose."""
+    done = recovery(Log({}, 9, low=9)).recover(0, tmp_path / "s", {}, Timers)
+    assert done.checkpoint is None
     done.store.close()
 
 

@@ -85,3 +85,21 @@ def test_slots_are_given_in_order_and_held(tmp_path: Path) -> None:
     assert again.name == "0"
     again.release()
     second.release()
+
+
+def test_a_slot_on_a_full_disk_is_taken(tmp_path: Path) -> None:
+    """/dev/full refuses the process's id as a full disk does: a courtesy, and no reason not to start."""
+    (tmp_path / "app" / "0").mkdir(parents=True)
+    (tmp_path / "app" / "0" / "lock").symlink_to("/dev/full")
+    slot = Slot.take(tmp_path, "app", "0")
+    assert slot.name == "0"
+    slot.release()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """With what to do, and the exit code of a StateError."""
+    (tmp_path / "app").write_text("a file")
+    with pytest.raises(StateError, match="app/0 cannot be used: Not a directory") as raised:
+        Slot.take(tmp_path, "app", "0")
+    assert raised.value.exit_code == 4
+    assert "data_dir" in raised.value.to_do
