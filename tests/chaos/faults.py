@@ -26,6 +26,10 @@ from tests.chaos.workers import SESSION_MS, Workers
 
 SESSION_S: Final = SESSION_MS / 1000
 REFUSES_WITHIN_S: Final = 20.0
+MEETS_WITHIN_S: Final = 5.0
+"""a request of the kind that a trap waits for"""
+BESIDE: Final = frozenset({"end_txn_held", "end_txn_reply_lost", "protocol_error", "request_lost", "request_held"})
+"""thrown while others are: they touch the proxy alone, and single requests of it"""
 END_TXN_CODES: Final = (7, 14, 15, 16, 51, 47, 48, 53, 90)
 """REQUEST_TIMED_OUT, COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, CONCURRENT_TRANSACTIONS,
 INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, PRODUCER_FENCED"""
@@ -49,6 +53,10 @@ class Arena:
     snapshots: dict[str, Path] = field(default_factory=dict)
     thrown: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    aside: bool = False
+    """a thread beside the one that looks after the workers"""
+    missed: bool = False
+    """the fault at hand met nobody, or is not permitted"""
     forgotten: bool = False
     """the group's offsets were deleted: they are there again only where there was something new to commit"""
 
@@ -60,8 +68,14 @@ class Arena:
         """While workers are looked after."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            self.tend()
+            if not self.aside:
+                self.tend()
             time.sleep(min(0.1, left))
+
+    def miss(self, why: str) -> None:
+        """It does not count."""
+        self.missed = True
+        self.thrown[why] += 1
 
     def await_words(self, slot: str, words: str, after: Callable[[], None], within_s: float = 15) -> None:
         """Until the slot's log says so once more than before `after`, or has had its time."""
@@ -237,12 +251,12 @@ def _request_held(arena: Arena) -> None:
 def _sprung(arena: Arena, trap: Trap, then_s: float) -> None:
     """Sets a trap, waits until it was stepped into, and lets it act. One that nobody meets is not counted."""
     arena.proxy.trap(trap)
-    until = time.monotonic() + 5
+    until = time.monotonic() + MEETS_WITHIN_S
     while not trap.sprung and time.monotonic() < until:
         arena.sleep(0.05)
     arena.sleep(then_s)
     if not trap.sprung:
-        arena.thrown["not met"] += 1
+        arena.miss("not met")
     arena.proxy.traps = [t for t in arena.proxy.traps if t is not trap]
 
 
@@ -268,13 +282,13 @@ def _refused(arena: Arena) -> None:
     arena.proxy.link = Link(refused=True)
     arena.proxy.cut()
     arena.sleep(1.5)
-    arena.proxy.heal()
+    arena.proxy.mend()
 
 
 def _linked(arena: Arena, link: Link, seconds: float) -> None:
     arena.proxy.link = link
     arena.sleep(seconds)
-    arena.proxy.heal()
+    arena.proxy.mend()
 
 
 # --- disks
@@ -338,7 +352,7 @@ def _disk_full(arena: Arena) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", "size=96m", "chaos", str(folder)]
     if subprocess.run(command, check=False, capture_output=True).returncode:
-        arena.thrown["not permitted"] += 1
+        arena.miss("not permitted")
         arena.tend()
         return
     try:
@@ -378,7 +392,7 @@ def _offsets_deleted(arena: Arena) -> None:
         except KafkaException:  # not empty yet
             time.sleep(0.2)
     else:
-        arena.thrown["not met"] += 1
+        arena.miss("not met")
     arena.tend()
 
 

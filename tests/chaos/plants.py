@@ -106,30 +106,29 @@ def _producer(area: str, passes: Callable[[str], None]) -> type:
 def _around_write(area: str, passes: Callable[[str], None]) -> None:
     from segue_agents.worker.store import Store
 
-    real = Store.write
+    name = {"store": "write", "restore": "replay"}[area]
+    real = getattr(Store, name)
 
-    def write(self: Any, states: Any, checkpoint: Any, *arguments: Any, **named: Any) -> None:
-        mine = area == ("store" if checkpoint.whole else "restore")
-        if mine:
-            passes(f"{area}.before")
-        real(self, states, checkpoint, *arguments, **named)
-        if mine:
-            passes(f"{area}.after")
+    def write(self: Any, *arguments: Any, **named: Any) -> None:
+        passes(f"{area}.before")
+        real(self, *arguments, **named)
+        passes(f"{area}.after")
 
-    Store.write = write  # type: ignore[method-assign]
+    setattr(Store, name, write)
 
 
 def _around_scan(passes: Callable[[str], None]) -> None:
     from segue_agents.worker.store import Store
 
-    real = Store.scan
+    real = Store.pieces
 
-    def scan(self: Any) -> Any:
-        for row in real(self):
-            passes("scan")
-            yield row
+    def pieces(self: Any) -> Any:
+        for piece in real(self):
+            for _ in piece:
+                passes("scan")
+            yield piece
 
-    Store.scan = scan  # type: ignore[method-assign]
+    Store.pieces = pieces  # type: ignore[method-assign]
 
 
 def skew(offset_ms: int, step_ms: int, after_s: float) -> None:
@@ -142,6 +141,14 @@ def skew(offset_ms: int, step_ms: int, after_s: float) -> None:
 
     time.time_ns = time_ns
     time.time = lambda: time_ns() / 1e9
+
+
+def stacks(folder: str) -> None:
+    """Every thread's stack goes into a file when SIGUSR1 comes."""
+    import faulthandler
+    from pathlib import Path
+
+    faulthandler.register(signal.SIGUSR1, Path(folder, f"stacks-{os.getpid()}").open("w"), all_threads=True)  # noqa: SIM115
 
 
 def short_poll(max_poll_ms: int) -> None:
@@ -206,11 +213,11 @@ def _lose_change() -> None:
 
 
 def _state_before_commit() -> None:
-    """The store is written, and flushed, before the transaction ends; and a store that is ahead is believed."""
-    from segue_agents.worker import recovery
+    """The store is written, and flushed, before the transaction ends; and one that is ahead is believed."""
+    from segue_agents.worker import recovery, standing
     from segue_agents.worker.owned import Owned
 
-    real, decide = Owned.checkpoint, recovery.decide
+    real, judge = Owned.checkpoint, recovery.judge
 
     def checkpoint(self: Any) -> Any:
         made = real(self)
@@ -218,14 +225,12 @@ def _state_before_commit() -> None:
         self.store._db.flush()
         return made
 
-    def believing(stored: Any, committed: Any) -> Any:
-        if stored is None or not stored.whole or not committed:
-            return decide(stored, committed)
-        return "go"
+    def believing(stored: Any, *arguments: Any) -> Any:
+        found = judge(stored, *arguments)
+        return standing.EQUAL if found is standing.AHEAD else found
 
     Owned.checkpoint = checkpoint  # type: ignore[method-assign]
-    recovery.decide = believing
-    recovery.Recovery._check = lambda *_: None  # type: ignore[method-assign, assignment, misc]
+    recovery.judge = believing
 
 
 def _reuse_producer() -> None:
@@ -243,16 +248,22 @@ def _reuse_producer() -> None:
 
 
 def _short_scan() -> None:
+    """As one is that ends at a block it cannot read, and nobody counts."""
+    from segue_agents.worker.recovery import Recovery
     from segue_agents.worker.store import Store
 
-    real = Store.scan
+    real, fill = Store.pieces, Recovery._fill
 
-    def scan(self: Any) -> Any:
-        for i, row in enumerate(real(self)):
-            if i % 2:  # as a scan does that ends at a block it cannot read
-                yield row
+    def pieces(self: Any) -> Any:
+        for piece in real(self):
+            yield piece[::2]
 
-    Store.scan = scan  # type: ignore[method-assign]
+    def uncounted(self: Any, store: Any, partition: Any) -> int:
+        found, checkpoint = fill(self, store, partition), store.checkpoint()
+        return found if checkpoint is None else checkpoint.persons
+
+    Store.pieces = pieces  # type: ignore[method-assign]
+    Recovery._fill = uncounted  # type: ignore[method-assign]
 
 
 def _ignore_lost() -> None:

@@ -78,8 +78,12 @@ class Proxy:
 
     def heal(self) -> None:
         """All faults off. What a deaf link has swallowed is gone, so connections that lived through one are cut."""
-        was_deaf = self.link.deaf
-        self.link, self.traps = Link(), []
+        self.traps = []
+        self.mend()
+
+    def mend(self) -> None:
+        """The link is as it should be; traps stay set."""
+        was_deaf, self.link = self.link.deaf, Link()
         if was_deaf:
             self.cut()
 

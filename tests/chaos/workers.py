@@ -7,14 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
 STOP_WITHIN_S: Final = 30
-SESSION_MS: Final = 2_000
+SESSION_MS: Final = 3_000
 
 
 @dataclass(slots=True)
@@ -44,24 +46,29 @@ class Workers:
     exits: Counter[str] = field(default_factory=Counter)
     crashes: Counter[str] = field(default_factory=Counter)
     """crash point -> how often a worker died there"""
+    odd: dict[str, str] = field(default_factory=dict)
+    """how a worker ended -> the last words of the last one that did"""
     wanted: set[str] = field(default_factory=set)
     """slots that are to run"""
 
     def start(self, slot: str, *plants: str, armed: str = "", data: Path | None = None, name: str = "") -> Worker:
         """`plants`: calls of tests.chaos.plants, as Python."""
+        plants = (f"stacks({str(self.folder)!r})", *plants)
         if self.mutant:
             plants = (f"mutate({self.mutant!r})", *plants)
         code = "".join(f"plants.{plant}\n" for plant in plants)
-        if plants:
-            code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom tests.chaos import plants\n{code}"
+        code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom tests.chaos import plants\n{code}"
         flags = {
             "broker": self.broker, "app-id": self.app, "slot": slot, "data-dir": str(data or self.data),
             "rules": str(ROOT / "examples" / "reference"), "sources": str(self.sources), "output-topic": self.output,
             "output-format": "json", "clock": "none", "session-timeout-ms": str(SESSION_MS),
-            "transaction-timeout-ms": "5000", "commit-interval-ms": "200", "idle-commit-interval-ms": "100",
+            "transaction-timeout-ms": "5000", "max-poll-interval-ms": "30000", "commit-interval-ms": "200",
+            "idle-commit-interval-ms": "100",
         } | self.flags  # fmt: skip
         arguments = [f"--{key}={value}" for key, value in flags.items()]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("SEGUE_")}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("SEGUE_", "PYTHONDONTWRITE"))}
+        # compiled once for all of an app's starts
+        environment.setdefault("PYTHONPYCACHEPREFIX", str(self.folder.parent / "compiled"))
         with self.log(name or slot).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-c", f"{code}import segue_agents.cli as cli; cli.main()", "run", *arguments,
@@ -121,6 +128,7 @@ class Workers:
         try:
             code = worker.process.wait(STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
+            self.tell_stacks(slot)
             worker.process.kill()
             worker.process.wait()
             self._forget(slot, f"did not end within {STOP_WITHIN_S} s of SIGTERM")
@@ -152,7 +160,25 @@ class Workers:
         worker = self.running.pop(slot)
         assert worker.process.stdin is not None
         worker.process.stdin.close()
+        if how.startswith(("code", "did")):
+            words = self.last_words(slot, 30)
+            how = "code 3: another has its slot" if how.startswith("code 3") and "Another worker" in words else how
+            self.odd[how] = words
         self.exits[how] += 1
+
+    def tell_stacks(self, slot: str) -> None:
+        """Where all its threads are: Python's into a file beside its log, librdkafka's too if gdb is there."""
+        worker = self.running.get(slot)
+        if worker is None or worker.process.poll() is not None:
+            return
+        worker.process.send_signal(signal.SIGUSR1)
+        time.sleep(1)
+        gdb = shutil.which("gdb")
+        if gdb is not None:
+            file, pid = self.folder / f"stacks-{worker.process.pid}-native", str(worker.process.pid)
+            with file.open("wb") as out, suppress(subprocess.TimeoutExpired):
+                subprocess.run([gdb, "-p", pid, "-batch", "-ex", "thread apply all bt 25"],
+                               stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=30, check=False)  # fmt: skip
 
     def end_all(self) -> None:
         """SIGTERM to all at once, then waits."""
