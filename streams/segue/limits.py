@@ -33,6 +33,8 @@ STRING_BYTES: Final = 32 * 1024
 """a string field of an event"""
 EVENT_BYTES: Final = 256 * 1024
 """an event; a larger one goes to the dead letters as too_large"""
+STATE_BYTES: Final = 16 << 20
+"""a person's state, as a record of the changelog; the topic is created for it, as Kafka takes 1 MB by default"""
 BREAKER_WINDOW_RECORDS: Final = 10_000
 """newest records of a topic's partition over which the breaker's ratio is taken; fewer give no ratio"""
 DEAD_LETTER_BYTES: Final = 768 * 1024
