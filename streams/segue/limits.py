@@ -41,6 +41,8 @@ EVENT_VALUES: Final = 100_000
 none takes longer than a fraction of a second"""
 SCHEMA_NODES: Final = 2_000
 """types of a writer's schema with every name written out; each costs every batch some 20 us"""
+STATE_BYTES: Final = 16 << 20
+"""a person's state, as a record of the changelog; the topic is created for it, as Kafka takes 1 MB by default"""
 BREAKER_WINDOW_RECORDS: Final = 10_000
 """newest records of a topic's partition over which the breaker's ratio is taken; fewer give no ratio"""
 DEAD_LETTER_BYTES: Final = 768 * 1024

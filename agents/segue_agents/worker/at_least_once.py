@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition
 
 from segue_agents.outside import Outside
 from segue_agents.worker.producing import REPEAT_FOR_S, Producing
-from segue_agents.worker.reactions import Reaction, TransactionLost
+from segue_agents.worker.reactions import Reaction
 
 
 class AtLeastOnce(Producing):
@@ -28,7 +28,8 @@ class AtLeastOnce(Producing):
     def _begin(self) -> None:
         pass
 
-    def _delivered(self, error: Any, _message: Any) -> None:
+    def _delivered(self, error: Any, message: Any) -> None:
+        super()._delivered(error, message)
         if error is not None:
             self._failed = error
 
@@ -44,7 +45,7 @@ class AtLeastOnce(Producing):
     def _flush_all(self) -> None:
         self._flush(REPEAT_FOR_S)
         if self._failed is not None or len(self._producer):
-            raise TransactionLost("commit", self._failed or "the broker acknowledges nothing", Reaction.REPLACE)
+            raise self._lost_by("commit", self._failed or "the broker acknowledges nothing", Reaction.REPLACE)
 
     def drop(self) -> None:
         """What is still queued is not sent."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from segue_agents.outside import Outside
 from segue_agents.worker.backoff import Backoff
-from segue_agents.worker.reactions import REACTIONS, Reaction, Stage, TransactionLost, classify, said
+from segue_agents.worker.reactions import REACTIONS, Reaction, Stage, TooLarge, TransactionLost, classify, said
 
 _log = structlog.get_logger(__name__)
 
@@ -32,6 +33,8 @@ class Producing:
         self._outside = outside
         self._producer: Any = None
         self._repeated = False
+        self._too_large = ""
+        """the last record that the broker found so"""
 
     def produce(self, topic: str, partition: int, key: bytes | None, value: bytes | None,
                 headers: list[tuple[str, bytes]] | None = None) -> None:
@@ -42,6 +45,8 @@ class Producing:
         except BufferError:
             self._wait_for_room(topic, partition, key, value, headers)
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                self._too_large = _named(topic, partition, key, value)
             raise self._lost("produce", error) from error
 
     def _wait_for_room(self, topic: str, partition: int, key: bytes | None, value: bytes | None,
@@ -80,9 +85,19 @@ class Producing:
     def _begin(self) -> None:
         raise NotImplementedError
 
+    def _delivered(self, error: Any, message: Any) -> None:
+        """Told of each record that the broker has not taken."""
+        if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            self._too_large = _named(message.topic(), message.partition(), message.key(), message.value())
+
     def _lost(self, stage: Stage, error: KafkaException) -> TransactionLost:
-        cause = error.args[0]
-        return TransactionLost(stage, cause, REACTIONS[stage, classify(cause)])
+        return self._lost_by(stage, error.args[0], REACTIONS[stage, classify(error.args[0])])
+
+    def _lost_by(self, stage: Stage, cause: Any, reaction: Reaction) -> TransactionLost:
+        if not hasattr(cause, "code") or cause.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            return TransactionLost(stage, cause, reaction)
+        self._hear(0)  # of which record
+        return TooLarge(stage, cause, reaction, self._too_large)
 
     def _repeating(self, stage: Stage, call: Any, *arguments: Any) -> None:
         """Calls until it works, or an error says otherwise. Raises TransactionLost."""
@@ -105,3 +120,9 @@ class Producing:
     def _repeat_for_s(self, stage: Stage) -> float:
         del stage
         return REPEAT_FOR_S
+
+
+def _named(topic: str, partition: int, key: bytes | None, value: bytes | None) -> str:
+    """A record for people to read: the person as a hash, which `kafka-console-consumer` and sha256sum can find."""
+    digest = hashlib.sha256(key or b"").hexdigest()[:16]
+    return f"A record of {len(value or b'')} bytes for {topic} partition {partition}, key sha256 {digest}...,"

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from confluent_kafka import KafkaError
 
 from segue.errors import SegueError
+from segue.limits import STATE_BYTES
 
 RESTART_EXIT_CODE: Final = 75
 """EX_TEMPFAIL: whoever supervises the process should start it again"""
@@ -63,6 +64,20 @@ class TransactionLost(SegueError):
         self.stage = stage
         self.error = error
         self.reaction = reaction
+
+
+class TooLarge(TransactionLost):
+    """A record that is larger than may be sent, or than its topic takes. Worked off again it will be no smaller."""
+
+    def __init__(self, stage: Stage, error: Any, reaction: Reaction, record: str) -> None:
+        """`record`: which one, without saying whose."""
+        super().__init__(stage, error, reaction)
+        self.args = (f"{record or 'A record'} is too large: {said(error)}.",)
+        self.what = self.args[0]
+        self.to_do = (
+            f"Set max.message.bytes={STATE_BYTES} of the topic. A state above that has too many entries: see `keep: last n`"
+            ", the longest windows, and who sends so many events under one id."
+        )
 
 
 FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED})  # noqa: SLF001 (librdkafka's own codes)

@@ -62,7 +62,9 @@ class Transactions(Producing):
         self.drop()
         self._not_recycled = None
         self._sent = _Sent(self._config)
-        self._producer = self._outside.producer({**self._config, "stats_cb": self._sent.hear})
+        self._producer = self._outside.producer({
+            **self._config, "stats_cb": self._sent.hear, "on_delivery": self._delivered,
+        })
         try:
             self._repeating("open", self._producer.init_transactions)
         except TransactionLost as lost:
