@@ -33,10 +33,13 @@ from segue_agents.codecs.learner import Learner
 from segue_agents.codecs.registry import open_registry
 from segue_agents.codecs.schemas import Schemas
 from segue_agents.codecs.schemas_on_disk import SchemaFolder
+from segue_agents.commit.committer import make_committer
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
+from segue_agents.state.progress import RestoreProgress
+from segue_agents.state.store import Slot
 from segue_agents.topics import ready_topics
 from segue_agents.transport.assignment import Assignment
 from segue_agents.transport.clients import producer_config
@@ -44,10 +47,7 @@ from segue_agents.transport.lane import Signal
 from segue_agents.transport.session import Session
 from segue_agents.transport.source import SignalSource
 from segue_agents.worker.clock import Clock, Ticker
-from segue_agents.worker.committer import make_committer
 from segue_agents.worker.loop import Worker
-from segue_agents.worker.progress import RestoreProgress
-from segue_agents.worker.store import Slot
 
 CHANGE_SCHEMA: Final = "segue.SegmentChange"
 QUEUED_BATCHES: Final = 2

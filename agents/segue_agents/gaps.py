@@ -25,13 +25,13 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, To
 from confluent_kafka.admin import AdminClient
 
 from segue.errors import ConfigError, StateError, Unreachable
+from segue_agents.commit.committer import TransactionLost, Transactions
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
+from segue_agents.state.changelog import Changelog
+from segue_agents.state.checkpoint import KEY, Checkpoint
 from segue_agents.topics import clock_topic, dead_letters_topic, input_topics, state_topic
 from segue_agents.transport.clients import changelog_config, common_config, producer_config, source_config
-from segue_agents.worker.changelog import Changelog
-from segue_agents.worker.checkpoint import KEY, Checkpoint
-from segue_agents.worker.committer import TransactionLost, Transactions
 from segue_agents.worker.dead_letters import PREFIX, REASON
 
 ANSWER_WITHIN_S: Final = 40.0

@@ -17,8 +17,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer
 
+from segue_agents.state.store import Store
 from segue_agents.transport.clients import topic_identity
-from segue_agents.worker.store import Store
 
 
 async def on_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:

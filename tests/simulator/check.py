@@ -11,11 +11,11 @@ from tests.simulator.scene import APP, CLOCK_DELAY_MS, OUTPUT, PARTITIONS, Scene
 
 from segue.engine import Merger, change_id
 from segue_agents.codecs.changes import decode_change
+from segue_agents.state.checkpoint import KEY, decode_checkpoint
+from segue_agents.state.store import _OWNER as OWNER
 from segue_agents.topics import clock_topic, dead_letters_topic, state_topic
 from segue_agents.worker.balance import CHANGES, CONSUMED, difference
-from segue_agents.worker.checkpoint import KEY, decode_checkpoint
 from segue_agents.worker.clock import decode_tick
-from segue_agents.worker.store import _OWNER as OWNER
 
 
 class Expected(NamedTuple):

@@ -14,14 +14,14 @@ import msgspec
 from tests.simulator.consumer import GroupMetadata
 
 from segue.engine import PartitionState
+from segue_agents.commit.committer import TransactionLost, Transactions
+from segue_agents.state import changelog, recovery
+from segue_agents.state.changelog import Changelog
+from segue_agents.state.standing import AHEAD, BEHIND, EQUAL, Standing
+from segue_agents.state.store import Store
 from segue_agents.transport.session import Session
-from segue_agents.worker import changelog, recovery
-from segue_agents.worker.changelog import Changelog
-from segue_agents.worker.committer import TransactionLost, Transactions
 from segue_agents.worker.loop import Worker
 from segue_agents.worker.owned import Owned
-from segue_agents.worker.standing import AHEAD, BEHIND, EQUAL, Standing
-from segue_agents.worker.store import Store
 
 Original = Any
 """the function that was there"""

@@ -13,13 +13,13 @@ from tests.simulator.store import Folder, SimulatedStore
 
 from segue.errors import Unreachable
 from segue_agents.codecs.learner import Learner
+from segue_agents.commit.committer import TransactionLost, make_committer
 from segue_agents.outside import Outside
 from segue_agents.transport.assignment import Assignment
 from segue_agents.transport.clients import producer_config
 from segue_agents.transport.lane import Signal
 from segue_agents.transport.session import Session
 from segue_agents.worker.clock import Clock, Ticker
-from segue_agents.worker.committer import TransactionLost, make_committer
 from segue_agents.worker.loop import Worker
 from segue_agents.worker.watchdog import Verdict
 

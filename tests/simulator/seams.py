@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from segue_agents.worker import links, recovery, store
+from segue_agents.state import links, recovery, store
 
 COMPACTION_LAG_MS: Final = 5_000
 """a run takes a minute"""

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from random import Random
 from typing import Any
 
-from segue_agents.worker.store import Store, StoreBroken
+from segue_agents.state.store import Store, StoreBroken
 
 Row = tuple[bytes, bytes | None]
 

@@ -18,11 +18,11 @@ from segue.errors import StateError, Unreachable
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
+from segue_agents.state.changelog import Changelog
+from segue_agents.state.progress import RestoreProgress
+from segue_agents.state.recovery import Cancelled, Recovered, Recovery
+from segue_agents.state.store import Slot, StoreBroken
 from segue_agents.topics import clock_topic
-from segue_agents.worker.changelog import Changelog
-from segue_agents.worker.progress import RestoreProgress
-from segue_agents.worker.recovery import Cancelled, Recovered, Recovery
-from segue_agents.worker.store import Slot, StoreBroken
 
 RESTORED_AT_ONCE: Final = 2
 """partitions; one waits for Kafka while the other works. Each has consumers, buffers and threads while it lasts"""

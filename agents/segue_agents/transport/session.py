@@ -21,9 +21,11 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from segue.engine import Merger
 from segue.errors import StateError, Unreachable
 from segue_agents.codecs.learner import Learner
+from segue_agents.commit.committer import Committer
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
+from segue_agents.state.store import Slot
 from segue_agents.topics import clock_topic
 from segue_agents.transport.assignment import Assignment, Ready, Refused, starting_offsets
 from segue_agents.transport.clients import source_config
@@ -31,9 +33,7 @@ from segue_agents.transport.lane import Lane, Signal
 from segue_agents.transport.open_transactions import OpenTransactions
 from segue_agents.transport.split import Run, runs
 from segue_agents.worker.clock import Clock, Ticker
-from segue_agents.worker.committer import Committer
 from segue_agents.worker.loop import Worker
-from segue_agents.worker.store import Slot
 
 READ_AT_ONCE: Final = 5_000
 """messages of a read; 500 to 5,000 is best, 20,000 is slower"""

@@ -20,22 +20,22 @@ from segue.errors import SegueError
 from segue.plan import Plan
 from segue.records import Batch, Step
 from segue_agents.codecs.changes import ChangeEncoder
+from segue_agents.commit.committer import RESTART_EXIT_CODE, Committer, TransactionLost
+from segue_agents.commit.reactions import TooLarge
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
+from segue_agents.state.checkpoint import KEY
+from segue_agents.state.recovery import Recovered
+from segue_agents.state.store import StoreBroken, StoreFull
 from segue_agents.topics import clock_topic, dead_letters_topic, state_topic
 from segue_agents.transport.lane import Signal
 from segue_agents.worker.accounts import Accounts
 from segue_agents.worker.breaker import Breaker, Trip
-from segue_agents.worker.checkpoint import KEY
 from segue_agents.worker.clock import Clock
-from segue_agents.worker.committer import RESTART_EXIT_CODE, Committer, TransactionLost
 from segue_agents.worker.dead_letters import dead_letter
 from segue_agents.worker.memory import Garbage
 from segue_agents.worker.owned import Owned
-from segue_agents.worker.reactions import TooLarge
-from segue_agents.worker.recovery import Recovered
-from segue_agents.worker.store import StoreBroken, StoreFull
 from segue_agents.worker.watchdog import Watchdog
 
 REBUILDS: Final = 5

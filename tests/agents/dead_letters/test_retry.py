@@ -27,7 +27,7 @@ LETTERS = 45
 FEW = "import segue_agents.dead_letters.retry as r; r.LETTERS_AT_ONCE = 10\n"
 DIE_AT = """
 import os
-from segue_agents.worker.committer import Transactions as T
+from segue_agents.commit.committer import Transactions as T
 calls, commit = [], T.commit
 def dying(self, *arguments):
     calls.append(1)
@@ -171,7 +171,7 @@ def test_an_open_transaction_hides_no_mark(box: Box) -> None:
 
 WAITS = """
 import pathlib, time
-from segue_agents.worker.committer import Transactions as T
+from segue_agents.commit.committer import Transactions as T
 commit, calls = T.commit, []
 def waiting(self, *arguments):
     calls.append(1)

@@ -259,7 +259,7 @@ def test_a_worker_that_joins_meanwhile_fences_it(site: Site, monkeypatch: pytest
 
 DIE = """
 import os
-from segue_agents.worker.committer import Transactions as T
+from segue_agents.commit.committer import Transactions as T
 commit = T.commit
 def dying(self, offsets, group):
     self._begin()

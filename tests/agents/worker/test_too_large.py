@@ -15,11 +15,11 @@ from tests.agents.worker.conftest import App
 
 from segue.errors import ConfigError
 from segue.limits import STATE_BYTES
+from segue_agents.commit.committer import RESTART_EXIT_CODE, make_committer
+from segue_agents.commit.reactions import TooLarge
 from segue_agents.outside import Outside
 from segue_agents.topics import check_changelog, ready_topics, state_topic
 from segue_agents.transport.clients import producer_config
-from segue_agents.worker.committer import RESTART_EXIT_CODE, make_committer
-from segue_agents.worker.reactions import TooLarge
 
 PERSON = b"ada@example.org"
 GUARANTEES = pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])

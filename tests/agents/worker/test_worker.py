@@ -30,7 +30,7 @@ PartitionState.step = failing
 """
 KILLED_BEFORE_THE_STORE = """
 import os
-from segue_agents.worker.store import Store
+from segue_agents.state.store import Store
 write, calls = Store.write, []
 def dying(self, states, checkpoint, gone=()):
     calls.append(1)
@@ -40,7 +40,7 @@ def dying(self, states, checkpoint, gone=()):
 Store.write = dying
 """
 UNCERTAIN_COMMIT = """
-from segue_agents.worker.committer import Reaction, TransactionLost, Transactions
+from segue_agents.commit.committer import Reaction, TransactionLost, Transactions
 repeating, calls = Transactions._repeating, []
 def uncertain(self, stage, call, *arguments):
     if stage == "commit":

@@ -26,9 +26,9 @@ import structlog
 from confluent_kafka import KafkaException, TopicPartition
 
 from segue.errors import Unreachable
+from segue_agents.commit.producing import CALL_WITHIN_S, REPEAT_FOR_S, Producing
+from segue_agents.commit.reactions import Reaction, Stage, TransactionLost, said
 from segue_agents.outside import Outside
-from segue_agents.worker.producing import CALL_WITHIN_S, REPEAT_FOR_S, Producing
-from segue_agents.worker.reactions import Reaction, Stage, TransactionLost, said
 
 _log = structlog.get_logger(__name__)
 

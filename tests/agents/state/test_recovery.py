@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 from segue.errors import StateError
 from segue.plan import Layout
 from segue_agents.outside import Outside
-from segue_agents.worker.changelog import Mark, Piece
-from segue_agents.worker.checkpoint import KEY, Checkpoint
-from segue_agents.worker.recovery import Recovery
-from segue_agents.worker.standing import CAUGHT_UP_WITHIN_MS, TABLE, Owner, Way
-from segue_agents.worker.store import Store
+from segue_agents.state.changelog import Mark, Piece
+from segue_agents.state.checkpoint import KEY, Checkpoint
+from segue_agents.state.recovery import Recovery
+from segue_agents.state.standing import CAUGHT_UP_WITHIN_MS, TABLE, Owner, Way
+from segue_agents.state.store import Store
 
 LAYOUT = Layout("4c" * 8, {}, [], [], [], [], [], {})
 HERE = {"site": 10, "clock": 4}

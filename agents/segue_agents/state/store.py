@@ -37,10 +37,10 @@ from rocksdict import (
 )
 
 from segue.errors import StateError
-from segue_agents.worker import manifest
-from segue_agents.worker.checkpoint import KEY, Checkpoint, decode_checkpoint
-from segue_agents.worker.layouts import PREFIX, Known, decode_known
-from segue_agents.worker.standing import Owner
+from segue_agents.state import manifest
+from segue_agents.state.checkpoint import KEY, Checkpoint, decode_checkpoint
+from segue_agents.state.layouts import PREFIX, Known, decode_known
+from segue_agents.state.standing import Owner
 
 WRITE_BUFFER_BYTES: Final = 8 << 20
 BLOCK_CACHE_BYTES: Final = 16 << 20

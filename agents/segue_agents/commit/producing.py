@@ -10,9 +10,9 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
+from segue_agents.backoff import Backoff
+from segue_agents.commit.reactions import REACTIONS, Reaction, Stage, TooLarge, TransactionLost, classify, said
 from segue_agents.outside import Outside
-from segue_agents.worker.backoff import Backoff
-from segue_agents.worker.reactions import REACTIONS, Reaction, Stage, TooLarge, TransactionLost, classify, said
 
 _log = structlog.get_logger(__name__)
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from tests.agents.worker.mock_cluster import MockCluster, mock_cluster
+from tests.agents.commit.mock_cluster import MockCluster, mock_cluster
 
+from segue_agents.commit import producing
+from segue_agents.commit.reactions import REACTIONS, Reaction, TransactionLost, classify
+from segue_agents.commit.transactions import Doubt, Transactions
 from segue_agents.outside import Outside
-from segue_agents.worker import producing
-from segue_agents.worker.reactions import REACTIONS, Reaction, TransactionLost, classify
-from segue_agents.worker.transactions import Doubt, Transactions
 
 COMMITS = "commits"
 IDS = count()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from segue_agents.commit.at_least_once import AtLeastOnce
+from segue_agents.commit.producing import REPEAT_FOR_S
+from segue_agents.commit.reactions import REACTIONS, Class, Reaction, Stage, TransactionLost, classify
+from segue_agents.commit.transactions import Doubt, Transactions
 from segue_agents.outside import Outside
-from segue_agents.worker.at_least_once import AtLeastOnce
-from segue_agents.worker.producing import REPEAT_FOR_S
-from segue_agents.worker.reactions import REACTIONS, Class, Reaction, Stage, TransactionLost, classify
-from segue_agents.worker.transactions import Doubt, Transactions
 
 
 def error(code: int, **marks: bool) -> KafkaError:

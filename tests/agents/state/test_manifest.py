@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from segue_agents.worker.checkpoint import Checkpoint
-from segue_agents.worker.manifest import BLOCK_BYTES, crc32c, damage, damage_of, masked
-from segue_agents.worker.store import Store, StoreBroken
+from segue_agents.state.checkpoint import Checkpoint
+from segue_agents.state.manifest import BLOCK_BYTES, crc32c, damage, damage_of, masked
+from segue_agents.state.store import Store, StoreBroken
 
 FLIPS = 400
 OTHER_DAMAGES = 150
@@ -22,7 +22,7 @@ ALL_WITHIN_S = 90
 OPENER = """
 import shutil, sys
 from pathlib import Path
-from segue_agents.worker.store import Store, StoreBroken
+from segue_agents.state.store import Store, StoreBroken
 sound, tried = Path(sys.argv[1]), Path(sys.argv[2])
 for line in sys.stdin:
     name, how, at, bit = line.split()
@@ -106,7 +106,7 @@ def test_an_open_without_end_ends_the_process_and_the_store_is_set_aside(sound: 
     data[_records(data)[2] + 6] ^= 4
     manifest.write_bytes(data)
     child = (
-        "import sys; from pathlib import Path; from segue_agents.worker import store, manifest\n"
+        "import sys; from pathlib import Path; from segue_agents.state import store, manifest\n"
         "store.OPENS_WITHIN_S = 1.0; manifest.damage = lambda _: ''\n"
         "store.Store(Path(sys.argv[1]))\n"
     )

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from confluent_kafka import TopicPartition
 
+from segue_agents.commit.at_least_once import AtLeastOnce
+from segue_agents.commit.reactions import RESTART_EXIT_CODE, Reaction, TransactionLost
+from segue_agents.commit.transactions import Doubt, Transactions
 from segue_agents.outside import Outside
-from segue_agents.worker.at_least_once import AtLeastOnce
-from segue_agents.worker.reactions import RESTART_EXIT_CODE, Reaction, TransactionLost
-from segue_agents.worker.transactions import Doubt, Transactions
 
 __all__ = ["RESTART_EXIT_CODE", "AtLeastOnce", "Committer", "Reaction", "TransactionLost", "Transactions",
            "make_committer"]

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 from structlog.testing import capture_logs
 
-from segue_agents.worker.progress import BAR_AFTER_S, SAY_EVERY_S, RestoreProgress
+from segue_agents.state.progress import BAR_AFTER_S, SAY_EVERY_S, RestoreProgress
 
 
 class Hand:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from tests.agents.worker.test_recovery import HERE, NOW_MS, OWNER, Log, Timers, checkpoint, entry, recovery
+from tests.agents.state.test_recovery import HERE, NOW_MS, OWNER, Log, Timers, checkpoint, entry, recovery
 
-from segue_agents.worker import recovery as module
-from segue_agents.worker.checkpoint import Checkpoint
-from segue_agents.worker.store import Store, fingerprint
+from segue_agents.state import recovery as module
+from segue_agents.state.checkpoint import Checkpoint
+from segue_agents.state.store import Store, fingerprint
 
 DAMAGES = 60
 PERSONS = 1_200

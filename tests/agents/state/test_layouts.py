@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.agents.worker.test_recovery import HERE, Log, Timers, checkpoint, entry, recovery
+from tests.agents.state.test_recovery import HERE, Log, Timers, checkpoint, entry, recovery
 
 from segue.errors import StateError
 from segue.plan import Layout, compile_plan, layout_of
 from segue.rules import parse_rules
 from segue_agents.rule_files import load_catalog
-from segue_agents.worker.layouts import PREFIX, Known, decode_known, succession
-from segue_agents.worker.store import Store, StoreBroken
+from segue_agents.state.layouts import PREFIX, Known, decode_known, succession
+from segue_agents.state.store import Store, StoreBroken
 
 KEEN = "segment: behavior_keen\nwhen: count(product_viewed) >= 3 in the last 10 minutes\n"
 KEENER = "segment: behavior_keen\nwhen: count(product_viewed) >= 5 in the last 10 minutes\n"

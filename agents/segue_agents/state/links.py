@@ -20,9 +20,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from segue_agents.state.changelog import Mark, Piece
+from segue_agents.state.checkpoint import Checkpoint
 from segue_agents.topics import COMPACTION_LAG_MS
-from segue_agents.worker.changelog import Mark, Piece
-from segue_agents.worker.checkpoint import Checkpoint
 
 HELD_BACK: Final = 100_000
 """states; a transaction has fewer: one of a second has some 20,000"""

@@ -1,7 +1,7 @@
 """What an error does to a transaction: a table, row by row, of three reactions.
 
 What a broker's error code is to a transaction librdkafka decides, request by request, and marks on the error; so the
-table needs four classes and not a hundred codes. `tests/agents/worker/protocol_errors.txt` holds the codes: one row for
+table needs four classes and not a hundred codes. `tests/agents/commit/protocol_errors.txt` holds the codes: one row for
 each request and code, each of them tried on librdkafka's own mock of a cluster.
 """
 

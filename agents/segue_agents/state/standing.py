@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from segue_agents.state.checkpoint import Checkpoint, Offsets
 from segue_agents.topics import DELETE_RETENTION_MS
-from segue_agents.worker.checkpoint import Checkpoint, Offsets
 
 CAUGHT_UP_WITHIN_MS: Final = DELETE_RETENTION_MS * 5 // 6
 """a copy older than that may have missed tombstones, and would bring back persons that were erased; four hours short of

@@ -19,12 +19,12 @@ import structlog
 from segue.errors import StateError
 from segue.plan.stored import Layout
 from segue_agents.outside import Outside
-from segue_agents.worker.changelog import Changelog, Record
-from segue_agents.worker.checkpoint import Checkpoint, Offsets
-from segue_agents.worker.layouts import Known, succession
-from segue_agents.worker.links import Links
-from segue_agents.worker.standing import DAMAGED, DOUBTFUL, HALF_RESTORED, MISSING, Owner, Standing, Way, judge
-from segue_agents.worker.store import LITTLE_ROOM, Store, StoreBroken, StoreFull, free_share, set_aside, wipe
+from segue_agents.state.changelog import Changelog, Record
+from segue_agents.state.checkpoint import Checkpoint, Offsets
+from segue_agents.state.layouts import Known, succession
+from segue_agents.state.links import Links
+from segue_agents.state.standing import DAMAGED, DOUBTFUL, HALF_RESTORED, MISSING, Owner, Standing, Way, judge
+from segue_agents.state.store import LITTLE_ROOM, Store, StoreBroken, StoreFull, free_share, set_aside, wipe
 
 WRITE_AT_ONCE: Final = 20_000
 """records; large, as the thread that writes waits for the GIL after each"""

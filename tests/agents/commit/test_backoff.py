@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from segue_agents.worker.backoff import Backoff
+from segue_agents.backoff import Backoff
 
 
 def test_bounds_double_up_to_the_cap_and_begin_again() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from segue.errors import StateError
-from segue_agents.worker.checkpoint import Checkpoint
-from segue_agents.worker.store import Slot, Store, StoreBroken, wipe
+from segue_agents.state.checkpoint import Checkpoint
+from segue_agents.state.store import Slot, Store, StoreBroken, wipe
 
 CHECKPOINT = Checkpoint("layout", 7, 5, {"site": 3}, {"site": 1}, changelog_offset=9, written_ms=8)
 
@@ -32,8 +32,8 @@ def test_a_killed_process_leaves_states_and_checkpoint_of_one_moment(tmp_path: P
     """After kill -9 the store is as of some write, wholly: its log is off, but a batch is never torn."""
     child = (
         "import os, sys\n"
-        "from segue_agents.worker.checkpoint import Checkpoint\n"
-        "from segue_agents.worker.store import Store\n"
+        "from segue_agents.state.checkpoint import Checkpoint\n"
+        "from segue_agents.state.store import Store\n"
         "from pathlib import Path\n"
         "store = Store(Path(sys.argv[1]))\n"
         "for n in range(1, 2000):\n"

@@ -7,9 +7,9 @@ from typing import Any
 
 from confluent_kafka import TopicPartition
 
+from segue_agents.commit.producing import REPEAT_FOR_S, Producing
+from segue_agents.commit.reactions import Reaction
 from segue_agents.outside import Outside
-from segue_agents.worker.producing import REPEAT_FOR_S, Producing
-from segue_agents.worker.reactions import Reaction
 
 
 class AtLeastOnce(Producing):

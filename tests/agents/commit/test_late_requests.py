@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from tests.agents.worker.frame_proxy import FrameProxy
+from tests.agents.commit.frame_proxy import FrameProxy
 
+from segue_agents.commit.transactions import Doubt, Transactions
 from segue_agents.outside import Outside
-from segue_agents.worker.transactions import Doubt, Transactions
 
 END_TXN, TXN_OFFSET_COMMIT = 26, 28
 FENCED = {KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED}

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from tests.agents.worker.test_recovery import BEFORE, FULL, HERE, NOW_MS, Log, Timers, checkpoint, entry, recovery
+from tests.agents.state.test_recovery import BEFORE, FULL, HERE, NOW_MS, Log, Timers, checkpoint, entry, recovery
 
 from segue.errors import StateError
+from segue_agents.state import links
+from segue_agents.state.changelog import Mark, Piece
+from segue_agents.state.links import Links
+from segue_agents.state.store import Store, wipe
 from segue_agents.topics import COMPACTION_LAG_MS
-from segue_agents.worker import links
-from segue_agents.worker.changelog import Mark, Piece
-from segue_agents.worker.links import Links
-from segue_agents.worker.store import Store, wipe
 
 
 def test_states_without_a_checkpoint_are_left_out(tmp_path: Path) -> None:
