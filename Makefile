@@ -9,16 +9,17 @@ UV_VERSION := 0.13.9
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
 ARGS ?=
+SEEDS ?= 100000
 MINUTES ?= 10
 SEED ?= $(shell date +%s)
 export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check format demo up down wheel chaos clean
+.PHONY: help setup test simulate check format demo up down wheel chaos clean
 
 help: ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1|/' | awk -F'|' '{ printf "  make %-7s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1|/' | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## make .venv with everything in it; quick when it is there
 	@:
@@ -35,7 +36,10 @@ $(STAMP): pyproject.toml uv.lock
 	@touch $@
 
 test: setup ## run the tests, against a real Kafka; ARGS="-k name" picks
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+simulate: setup ## simulated failures, each from a number: make simulate SEEDS=1000000; ARGS="--replay 17" tells one
+	@PYTHONPATH=. $(BIN)/python -m tests.simulator --seeds $(SEEDS) $(ARGS)
 
 check: setup ## lint, types, walls between the packages
 	@$(BIN)/ruff check .

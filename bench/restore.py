@@ -36,11 +36,11 @@ from segue.engine import Engine
 from segue_agents.outside import Outside
 from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
+from segue_agents.state.changelog import Changelog
+from segue_agents.state.checkpoint import KEY, Checkpoint
+from segue_agents.state.recovery import Recovery
 from segue_agents.topics import state_topic, topic_configs
 from segue_agents.transport.clients import producer_config
-from segue_agents.worker.changelog import Changelog
-from segue_agents.worker.checkpoint import KEY, Checkpoint
-from segue_agents.worker.recovery import Recovery
 
 TRANSACTION_PERSONS = 20_000
 ANEW = 0.05

@@ -29,10 +29,17 @@ from segue.engine import Engine
 from segue.errors import SegueError
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.codecs.columns import ColumnDecoder
+from segue_agents.codecs.learner import Learner
+from segue_agents.codecs.registry import open_registry
+from segue_agents.codecs.schemas import Schemas
+from segue_agents.codecs.schemas_on_disk import SchemaFolder
+from segue_agents.commit.committer import make_committer
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
+from segue_agents.state.progress import RestoreProgress
+from segue_agents.state.store import Slot
 from segue_agents.topics import ready_topics
 from segue_agents.transport.assignment import Assignment
 from segue_agents.transport.clients import producer_config
@@ -40,10 +47,7 @@ from segue_agents.transport.lane import Signal
 from segue_agents.transport.session import Session
 from segue_agents.transport.source import SignalSource
 from segue_agents.worker.clock import Clock, Ticker
-from segue_agents.worker.committer import make_committer
 from segue_agents.worker.loop import Worker
-from segue_agents.worker.progress import RestoreProgress
-from segue_agents.worker.store import Slot
 
 CHANGE_SCHEMA: Final = "segue.SegmentChange"
 QUEUED_BATCHES: Final = 2
@@ -72,6 +76,7 @@ def create_app(settings: Settings) -> SegueApp:
     metrics.say_build(engine.program.layout.id)
     slot = Slot.take(settings.data_dir, settings.app_id, settings.slot)
     outside = Outside()
+    schemas = _schemas(settings, slot, metrics, outside)
     clock = Clock.of(settings, outside)
     committer = make_committer(producer_config(settings, slot.name), outside,
                                lambda why: metrics.add("producer_recycled_total", 1, why))
@@ -83,7 +88,8 @@ def create_app(settings: Settings) -> SegueApp:
     assignment = Assignment(settings, engine, plan.catalog, metrics, RestoreProgress(outside.monotonic), outside)
     source = SignalSource(app, batches, settings, worker, outside)
     session = source.session = Session(
-        settings, slot, worker, committer, _decoders(settings, engine), assignment, clock, metrics, outside, source, ticker
+        settings, slot, worker, committer, _decoders(settings, engine, schemas), assignment, clock, metrics, outside,
+        source, ticker,
     )
 
     # a crash must end the process: the default supervisor would restart the agent, and its batch would be gone
@@ -194,12 +200,17 @@ def _free_port(host: str) -> int:
         return int(taken.getsockname()[1])
 
 
-def _decoders(settings: Settings, engine: Engine) -> dict[str, ColumnDecoder]:
+def _schemas(settings: Settings, slot: Slot, metrics: Metrics, outside: Outside) -> Schemas | None:
+    registry = open_registry(settings.registry, settings.registry_config)
+    return None if registry is None else Schemas(registry, SchemaFolder(slot.folder, registry.url), metrics, outside)
+
+
+def _decoders(settings: Settings, engine: Engine, schemas: Schemas | None) -> dict[str, Learner]:
+    """With a registry the ids of ids.yaml mean nothing: another schema may have them there."""
     ids = segue_schemas.schema_ids(settings.sources)
     plan = engine.plan
     return {
-        source.topic: ColumnDecoder(
-            i, source, plan.inputs[i], {ids[segue_schemas.full_name(dict(source.schema))]: source.schema}
-        )
+        source.topic: Learner(ColumnDecoder(i, source, plan.inputs[i], {} if schemas is not None else {
+            ids[segue_schemas.full_name(dict(source.schema))]: source.schema}), schemas)
         for i, source in enumerate(plan.catalog.sources)
     }

@@ -25,13 +25,13 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, To
 from confluent_kafka.admin import AdminClient
 
 from segue.errors import ConfigError, StateError, Unreachable
+from segue_agents.commit.committer import TransactionLost, Transactions
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
+from segue_agents.state.changelog import Changelog
+from segue_agents.state.checkpoint import KEY, Checkpoint
 from segue_agents.topics import clock_topic, dead_letters_topic, input_topics, state_topic
 from segue_agents.transport.clients import changelog_config, common_config, producer_config, source_config
-from segue_agents.worker.changelog import Changelog
-from segue_agents.worker.checkpoint import KEY, Checkpoint, decode_checkpoint
-from segue_agents.worker.committer import TransactionLost, Transactions
 from segue_agents.worker.dead_letters import PREFIX, REASON
 
 ANSWER_WITHIN_S: Final = 40.0
@@ -41,7 +41,8 @@ TAIL_RECORDS: Final = 2_000
 """of the changelog, read for the newest checkpoint; each further look is ten times as long"""
 
 Why = Literal[
-    "trimmed by retention", "topic recreated", "offsets deleted", "offsets set by hand", "partition added", "topic missing"
+    "trimmed by retention", "topic recreated", "offsets deleted", "offsets set by hand", "partition added", "topic missing",
+    "passed over by hand",
 ]
 LOSSLESS: Final[frozenset[Why]] = frozenset({"offsets deleted", "offsets set by hand"})
 """accepting sets the group's offsets back to the checkpoint's, and nothing is passed over"""
@@ -121,6 +122,10 @@ _SAYS: Final[Mapping[Why, _Said]] = {
         "Persons' events may lie in other partitions than their states now, so it cannot be accepted. Give all topics the "
         "new number, and start under a new app_id.",
     ),
+    "passed over by hand": _Said(
+        "{where}: the records from offset {start} up to {end}, {records} at most, are there and cannot be read.",
+        "`{accept} --to {end}` passes over them: the segments then miss these events, for good.",
+    ),
     "topic missing": _Said(
         "{where}: it was read up to offset {start}, and there is no such partition any more.",
         "Create the topic as it was (a worker does, when it starts), then look again.",
@@ -138,7 +143,7 @@ def describe(gap: Gap) -> tuple[str, str]:
     what, to_do = _TICKS if lost and gap.ticks else _SAYS[gap.why]
     records = "an unknown number" if gap.records is None else f"{gap.records:,}"
     where, accept = f"{gap.topic} partition {gap.partition}", f"segue gaps accept {gap.name}"
-    return what.format(where=where, start=gap.start, end=gap.end, records=records), to_do.format(accept=accept)
+    return what.format(where=where, start=gap.start, end=gap.end, records=records), to_do.format(accept=accept, end=gap.end)
 
 
 # --- finding
@@ -184,17 +189,19 @@ def newest_checkpoint(changelog: Changelog, partition: int) -> Checkpoint | None
     while True:
         start, found = max(low, high - reach), None
         for piece in changelog.read(partition, start, high):
-            found = next((value for key, value in reversed(piece.records) if key == KEY and value is not None), found)
+            found = piece.mark or found
         if found is not None or start <= low:
-            return None if found is None else decode_checkpoint(found)
+            return None if found is None else found.checkpoint
         reach *= 10
 
 
 # --- accepting
 
 
-def accept_gaps(settings: Settings, names: Iterable[str], who: str, now_ms: int) -> list[Gap]:
+def accept_gaps(settings: Settings, names: Iterable[str], who: str, now_ms: int, to: int | None = None) -> list[Gap]:
     """Passes over the gaps of these names (`TOPIC:PARTITION`), or over all; returns them.
+
+    `to`: over all records of the one named up to this offset, though they are there: a batch that cannot be unpacked, say.
 
     Raises ConfigError for a name without a gap; StateError when a worker of the app is at work, for a gap that cannot be
     accepted, and without a checkpoint; Unreachable, after which `find_gaps` says what holds.
@@ -203,6 +210,8 @@ def accept_gaps(settings: Settings, names: Iterable[str], who: str, now_ms: int)
     refuse_workers(settings)
     with _alone(settings) as group:
         gaps = [g for g in find_gaps(settings) if not wanted or g.name in wanted]
+        if to is not None:
+            gaps = [_by_hand(settings, wanted, gaps, to)]
         if missing := wanted - {g.name for g in gaps}:
             raise ConfigError(f"There is no gap at {', '.join(sorted(missing))}.", "`segue gaps` lists those there are.")
         for gap in gaps:
@@ -211,6 +220,26 @@ def accept_gaps(settings: Settings, names: Iterable[str], who: str, now_ms: int)
         if gaps:
             _write(settings, gaps, group, who, now_ms)
     return gaps
+
+
+def _by_hand(settings: Settings, names: set[str], gaps: list[Gap], to: int) -> Gap:
+    """Raises ConfigError when it is not one partition with an offset to go on to."""
+    if len(names) != 1 or gaps:
+        raise ConfigError("--to passes over records of one TOPIC:PARTITION, which has no gap of another kind.",
+                          "Name one; accept other gaps before, without --to.")
+    (name,) = names
+    topic, _, index = name.rpartition(":")
+    if topic not in input_topics(settings) or not index.isdigit():
+        raise ConfigError(f"{name!r} is no partition of an input.", f"Inputs: {', '.join(input_topics(settings))}.")
+    with closing(Changelog(settings, Outside())) as changelog:
+        checkpoint = newest_checkpoint(changelog, int(index))
+    at = 0 if checkpoint is None else checkpoint.offsets.get(topic, 0)
+    with closing(Consumer(changelog_config(settings, "read_committed"))) as consumer:
+        _, high = _bounds(consumer, topic, int(index))
+    if not at < to <= high:
+        raise ConfigError(f"{name} stands at offset {at} and ends before {high}; it cannot go on at {to}.",
+                          f"Name an offset from {at + 1} to {high}.")
+    return Gap(topic, int(index), at, to, to - at, "passed over by hand")
 
 
 def refuse_workers(settings: Settings) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer
 
+from segue_agents.state.store import Store
 from segue_agents.transport.clients import topic_identity
-from segue_agents.worker.store import Store
 
 
 async def on_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -27,8 +27,9 @@ async def on_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def in_background(function: Callable[..., None], *arguments: Any) -> threading.Thread:
-    """A thread of its own, started; `join` waits for it."""
-    thread = threading.Thread(target=function, args=arguments, name="segue-restore", daemon=True)
+    """A thread of its own, named after the function and started; `join` waits for it."""
+    name = f"segue {getattr(function, '__qualname__', 'background')}"
+    thread = threading.Thread(target=function, args=arguments, name=name, daemon=True)
     thread.start()
     return thread
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from segue.errors import ConfigError
 
@@ -39,6 +40,11 @@ class Settings:
     data_dir: Path = _setting(Path(".segue"), "the folder of state; may be lost, as the changelog topic has it all")
     rules: Path = _setting(Path("rules"), "a rule file, or a folder of them")
     sources: Path | None = _setting(None, "a folder of source declarations; default: the packaged ones")
+    registry: str = _setting("none", "the schema registry's address, http:// or https://; none: the ids of ids.yaml")
+    registry_config: Path | None = _setting(
+        None, "a file of key=value lines for it: basic.auth.user.info, bearer.auth.token, ssl.ca.location, "
+        "ssl.certificate.location, ssl.key.location"
+    )
     partitions: int = _setting(4, "of topics that have to be created; those that exist keep theirs", least=1)
     create_topics: bool = _setting(True, "create topics that are not there; else their absence is an error")
     start_at: Literal["earliest", "latest"] = _setting("earliest", "where a first start begins to read")
@@ -90,6 +96,7 @@ class Settings:
             value = getattr(self, name)
             if not _NAME.fullmatch(value):
                 raise ConfigError(f"{name} is {value!r}.", "Use letters, digits, '.', '_' and '-', at most 100.")
+        _check_registry(self.registry)
 
     @classmethod
     def load(cls, flags: Mapping[str, Any] = types.MappingProxyType({}),
@@ -164,3 +171,18 @@ def _check(row: Row, value: Any) -> None:
         raise ConfigError(f"{row.name} is {value}{unit}.", f"The least is {row.least:g}{unit}.")
     if row.most is not None and value > row.most:
         raise ConfigError(f"{row.name} is {value}{unit}.", f"The most is {row.most:g}{unit}.")
+
+
+def _check_registry(url: str) -> None:
+    if url == "none":
+        return
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+        parts = urlsplit("")
+    if "@" in url:  # never printed: it may hold a password
+        raise ConfigError("registry holds a user or a password.", "Write basic.auth.user.info into registry_config.")
+    if not usable or parts.query or parts.fragment:
+        raise ConfigError(f"registry is {url!r}.", "Write none, or an address as in http://registry:8081.")

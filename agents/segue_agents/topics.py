@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 import segue_schemas
 from segue.catalog import Catalog
 from segue.errors import ConfigError, Unreachable
+from segue.limits import STATE_BYTES
 from segue_agents.settings import Settings
 from segue_agents.transport.clients import common_config
 
@@ -49,7 +50,7 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
         settings.output_topic: {"cleanup.policy": "delete", "retention.ms": str(14 * _DAY_MS)},
         state_topic(settings.app_id): {
             "cleanup.policy": "compact", "min.compaction.lag.ms": str(COMPACTION_LAG_MS),
-            "delete.retention.ms": str(DELETE_RETENTION_MS),
+            "delete.retention.ms": str(DELETE_RETENTION_MS), "max.message.bytes": str(STATE_BYTES),
         },
         clock_topic(settings.app_id): {"cleanup.policy": "delete", "retention.ms": str(_DAY_MS // 24)},
         dead_letters_topic(settings.app_id): {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)},
@@ -90,7 +91,8 @@ def create_topics(settings: Settings, partitions: int) -> None:
 def ready_topics(settings: Settings) -> int:
     """Creates what is missing if it may, checks that all topics have one number of partitions, and returns it.
 
-    Raises ConfigError for unequal numbers or, without `create_topics`, absent topics; Unreachable.
+    Raises ConfigError for unequal numbers, a changelog that loses states or, without `create_topics`, absent topics;
+    Unreachable.
     """
     admin = AdminClient(common_config(settings))
     counts = _partition_counts(settings, admin)
@@ -103,7 +105,32 @@ def ready_topics(settings: Settings) -> int:
     absent = [t for t in needed if t not in counts]
     if absent:
         raise ConfigError(f"Kafka has no topic {', '.join(absent)}.", "Create them, or set create_topics.")
+    check_changelog(state_topic(settings.app_id), _described(state_topic(settings.app_id), admin))
     return same_count({t: counts[t] for t in needed})
+
+
+def check_changelog(topic: str, config: dict[str, str]) -> None:
+    """Its configuration; {} when it cannot be asked. Raises ConfigError when the topic would lose states."""
+    policy, most_bytes = config.get("cleanup.policy", "compact"), int(config.get("max.message.bytes", STATE_BYTES))
+    if policy != "compact":
+        raise ConfigError(
+            f"{topic} has cleanup.policy={policy}, so Kafka deletes states that nothing else has.",
+            f"kafka-configs.sh --alter --topic {topic} --add-config cleanup.policy=compact",
+        )
+    if most_bytes < STATE_BYTES:
+        _log.warning("states_limited", topic=topic, max_message_bytes=most_bytes,
+                     do=f"set max.message.bytes={STATE_BYTES}: a larger state of one person would stop the worker")
+
+
+def _described(topic: str, admin: Any) -> dict[str, str]:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    try:
+        entries = admin.describe_configs([resource], request_timeout=ANSWER_WITHIN_S)[resource].result()
+    except KafkaException as error:
+        _log.warning("changelog_not_checked", topic=topic, error=error.args[0].str(),
+                     do="give the app the right to DescribeConfigs, or see that cleanup.policy is compact alone")
+        return {}
+    return {name: str(entry.value) for name, entry in entries.items()}
 
 
 def same_count(counts: dict[str, int]) -> int:

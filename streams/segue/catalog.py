@@ -74,7 +74,8 @@ class Source:
     schema: Mapping[str, Any]
     """Avro, as parsed JSON"""
     person: tuple[str, ...]
-    """field names; the first that is set is the person"""
+    """field names; the first that is neither null nor empty must say what the record's key says, byte for byte. If none
+    does the key stands"""
     event: str
     time: str
     id: str | None
@@ -184,6 +185,12 @@ def _source(d: Mapping[str, Any]) -> Source:
             raise ContractError(
                 f"Source {name!r} names the field {used!r}, which its schema {schema['name']} lacks.",
                 f"Its fields are {', '.join(columns)}.",
+            )
+    for used in person:
+        if field_type(columns[used]) not in ("string", "number"):
+            raise ContractError(
+                f"Source {name!r}: the field {used!r} cannot name a person: it is neither text nor a number.",
+                "Name a field that holds what the key of the record holds.",
             )
     if properties:
         if properties not in columns:

@@ -31,8 +31,18 @@ WHEEL_SHIFT: Final = 14
 """timers are kept in buckets of 2**14 ms (16 s): measured 0.17 us a pop against 1.36 us for a heap"""
 STRING_BYTES: Final = 32 * 1024
 """a string field of an event"""
+NUMBER: Final = 1e300
+"""a number of an event, either side of zero; so no sum of fewer than a hundred million of them leaves what a double can
+hold, and its exact form stays a few parts long"""
 EVENT_BYTES: Final = 256 * 1024
 """an event; a larger one goes to the dead letters as too_large"""
+EVENT_VALUES: Final = 100_000
+"""values in the arrays and maps of an event, all told; a record of more goes to the dead letters as too_large, so that
+none takes longer than a fraction of a second"""
+SCHEMA_NODES: Final = 2_000
+"""types of a writer's schema with every name written out; each costs every batch some 20 us"""
+STATE_BYTES: Final = 16 << 20
+"""a person's state, as a record of the changelog; the topic is created for it, as Kafka takes 1 MB by default"""
 BREAKER_WINDOW_RECORDS: Final = 10_000
 """newest records of a topic's partition over which the breaker's ratio is taken; fewer give no ratio"""
 DEAD_LETTER_BYTES: Final = 768 * 1024
@@ -40,6 +50,10 @@ DEAD_LETTER_BYTES: Final = 768 * 1024
 cannot be written would stop its partition for ever"""
 DEAD_LETTER_KEY_BYTES: Final = 64 * 1024
 """likewise its key, and the record's own headers together"""
+WRITER_SCHEMA_BYTES: Final = 1 << 20
+"""a schema registry's answer"""
+WRITER_SCHEMAS: Final = 1_000
+"""schemas of a registry that a worker keeps; producers may register them, so that their number is not ours to trust"""
 MAX_FUTURE_MS: Final = 5 * 60_000
 """how far an event may be ahead of the clock"""
 WINDOW_VALUES: Final = 1_000

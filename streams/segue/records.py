@@ -27,14 +27,20 @@ Int32s = npt.NDArray[np.int32]
 RejectReason = Literal[
     "undecodable",
     "unknown_schema",
+    "wrong_subject",
+    "incompatible_schema",
     "no_person",
+    "key_mismatch",
     "no_time",
+    "time_unit",
     "no_id",
     "id_conflict",
     "too_late",
     "in_the_future",
     "too_large",
+    "not_finite",
 ]
+"""docs/contracts.md says what each means"""
 Cause = Literal["event", "timer", "correction", "merge", "rule_change", "backfill", "consent", "erasure"]
 Value = str | float | int | bool | None
 

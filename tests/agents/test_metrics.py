@@ -45,7 +45,8 @@ def test_the_page_is_the_list() -> None:
 
 def test_no_label_can_hold_a_person() -> None:
     """Labels are of what is bounded: partitions, topics, sources, segments, reasons."""
-    bounded = {"source", "reason", "outcome", "segment", "change", "stage", "topic", "partition", "version", "layout"}
+    bounded = {"source", "reason", "kind", "outcome", "segment", "change", "stage", "topic", "partition", "version",
+               "layout"}
     assert {label for m in METRICS for label in m.labels} <= bounded
 
 

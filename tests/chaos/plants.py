@@ -104,7 +104,7 @@ def _producer(area: str, passes: Callable[[str], None]) -> type:
 
 
 def _around_write(area: str, passes: Callable[[str], None]) -> None:
-    from segue_agents.worker.store import Store
+    from segue_agents.state.store import Store
 
     name = {"store": "write", "restore": "replay"}[area]
     real = getattr(Store, name)
@@ -118,7 +118,7 @@ def _around_write(area: str, passes: Callable[[str], None]) -> None:
 
 
 def _around_scan(passes: Callable[[str], None]) -> None:
-    from segue_agents.worker.store import Store
+    from segue_agents.state.store import Store
 
     real = Store.pieces
 
@@ -214,7 +214,7 @@ def _lose_change() -> None:
 
 def _state_before_commit() -> None:
     """The store is written, and flushed, before the transaction ends; and one that is ahead is believed."""
-    from segue_agents.worker import recovery, standing
+    from segue_agents.state import recovery, standing
     from segue_agents.worker.owned import Owned
 
     real, judge = Owned.checkpoint, recovery.judge
@@ -234,7 +234,7 @@ def _state_before_commit() -> None:
 
 
 def _reuse_producer() -> None:
-    from segue_agents.worker.committer import Transactions
+    from segue_agents.commit.committer import Transactions
 
     real = Transactions.open
 
@@ -249,8 +249,8 @@ def _reuse_producer() -> None:
 
 def _short_scan() -> None:
     """As one is that ends at a block it cannot read, and nobody counts."""
-    from segue_agents.worker.recovery import Recovery
-    from segue_agents.worker.store import Store
+    from segue_agents.state.recovery import Recovery
+    from segue_agents.state.store import Store
 
     real, fill = Store.pieces, Recovery._fill
 

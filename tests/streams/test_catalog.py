@@ -37,6 +37,7 @@ def test_names_and_types_come_from_the_contract() -> None:
     ({"deduplicate": "9999 days", "id": "who"}, "more than 1830 days"),
     ({"deduplicate": "24 hours", "id": "price"}, "neither a string nor a whole number"),
     ({"person": "user"}, "names the field 'user'"),
+    ({"person": "vip"}, "'vip' cannot name a person"),
     ({"order": 15}, "order 15 is not within 1..14"),
     ({"events": None}, "does not say which events it has"),
     ({"lateness": "a while"}, "'a while' is not a duration"),

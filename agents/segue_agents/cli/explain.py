@@ -40,7 +40,7 @@ def explain(
 
 
 def _time_ms(text: str) -> int:
-    from segue_agents.codecs.columns import EARLIEST_MS, LATEST_MS
+    from segue_agents.codecs.checks import EARLIEST_MS, LATEST_MS
 
     at_ms = parse_time_ms(text)
     if not EARLIEST_MS <= at_ms < LATEST_MS:

@@ -56,6 +56,11 @@ def gaps(
 @commands.command("accept")
 def accept(
     names: Annotated[list[str] | None, typer.Argument(metavar="[TOPIC:PARTITION]...", help="Which; default: all.")] = None,
+    to: Annotated[
+        int | None,
+        typer.Option("--to", help="Pass over the named partition's records up to this offset though they are there, "
+                                  "as a batch that cannot be unpacked."),
+    ] = None,
     app_id: AppOption = None,
     broker: BrokerOption = None,
     sources: SourcesOption = None,
@@ -66,7 +71,7 @@ def accept(
 
     who = f"{getpass.getuser()}@{socket.gethostname()}"
     settings = connection(app_id, broker, kafka_config, sources)
-    for gap in accept_gaps(settings, names or (), who, time.time_ns() // 1_000_000):
+    for gap in accept_gaps(settings, names or (), who, time.time_ns() // 1_000_000, to):
         lost = "nothing lost" if gap.why in LOSSLESS else (
             "an unknown number of records lost" if gap.records is None else f"{gap.records:,} records lost at most")
         typer.echo(f"{gap.name}  goes on at {gap.end}, {lost}")

@@ -2,8 +2,11 @@
 
 The way of a batch: values are joined into one buffer and framed; per schema id generated code reads every record
 field by field; what fails goes alone to the strict row decoder, which knows why, and from there to the dead
-letters; then text, keys, times and event names are judged as columns; only rows whose event a rule reads become
-Python values.
+letters; then text, keys, times and event names are judged as columns (`checks`); only rows whose event a rule reads
+become Python values.
+
+Schemas may be learnt at any time, as a registry answers: `learn`. A writer's schema is fitted to the source's own
+(`fitting`) when it is learnt; what is written otherwise than the rules need it is a dead letter.
 
 Measured on the reference workload's site records (batches of 5,000, one string read by rules), in microseconds a
 record: 0.43 all in, of which 0.12 are the calls of confluent_kafka's Message and 0.07 the generated reader; 0.75 on
@@ -13,7 +16,7 @@ fastavro's reader alone: 3.4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,13 +24,14 @@ import numpy as np
 
 from segue.catalog import Source
 from segue.errors import ContractError
-from segue.limits import STRING_BYTES
-from segue.records import IRRELEVANT, Columns, Int32s, Int64s, Rejected
+from segue.records import IRRELEVANT, Columns, Int32s, Int64s, Rejected, RejectReason
+from segue_agents.codecs import checks
+from segue_agents.codecs.fitting import Path, at_path, fitted
 from segue_agents.codecs.framing import HEADER, Frame
 from segue_agents.codecs.identities import bodies_of, id_path_of, ids_of
 from segue_agents.codecs.names import Names
 from segue_agents.codecs.nodes import Node, read_schema
-from segue_agents.codecs.projection import FLOAT, INT, OBJECT, SYMBOL, TEXT, Column, Path, Projection, project
+from segue_agents.codecs.projection import INT, OBJECT, SYMBOL, TEXT, Column, Projection, project
 from segue_agents.codecs.rows import Undecodable, decode_row
 from segue_agents.codecs.vectors import Bools, padding
 
@@ -36,11 +40,20 @@ if TYPE_CHECKING:
 
     from segue.plan import SourceInputs
 
-EARLIEST_MS: Final = 100_000_000_000
-"""March 1973: a smaller time is a default, or counts seconds"""
-LATEST_MS: Final = 100_000_000_000_000
-"""the year 5138: a larger time counts micro- or nanoseconds"""
-_TIME, _EVENT, _FIELDS = 0, 1, 2
+_TIME, _EVENT = 0, 1
+_UNITS_PER_MS: Final = {"timestamp-micros": 1_000, "timestamp-nanos": 1_000_000}
+
+
+Refusal = tuple[RejectReason, str]
+"""why the records of a schema id are dead letters: the reason, and a sentence"""
+
+
+class UnknownSchemas(Exception):
+    """Records whose schema ids are neither known nor refused; nothing of the batch was decoded."""
+
+    def __init__(self, ids: Collection[int]) -> None:
+        super().__init__(f"{len(ids)} unknown schema ids")
+        self.ids = frozenset(ids)
 
 
 class ColumnDecoder:
@@ -55,25 +68,42 @@ class ColumnDecoder:
         """records so far that columns could not take and that were decoded one by one, good ones only"""
         self._names = Names(inputs.kinds)
         self._symbols: list[str] = []
-        wanted: dict[Path, int] = {(source.time,): _TIME, (source.event,): _EVENT}
-        for i, field in enumerate(inputs.fields):
-            wanted.setdefault(field.path, _FIELDS + i)
-        self._paths: tuple[Path, ...] = ((source.time,), (source.event,), *(f.path for f in inputs.fields))
-        if (id_path := id_path_of(source)) is not None:  # the last column, unless a rule reads the field
-            wanted.setdefault(id_path, len(self._paths))
-            self._paths = (*self._paths, id_path)
-        self._column = [wanted[p] for p in self._paths]
-        reader = {f["name"]: f.get("default") for f in source.schema["fields"]}
-        self._defaults = [reader.get(p[0]) if len(p) == 1 else None for p in self._paths]
+        self._symbol_kinds = np.array([IRRELEVANT], np.int32)
+        self._reader = read_schema(source.schema)
+        paths: tuple[Path, ...] = ((source.time,), (source.event,), *(f.path for f in inputs.fields),
+                                   *((p,) for p in source.person))
+        if (id_path := id_path_of(source)) is not None:
+            paths = (*paths, id_path)
+        self._wanted: dict[Path, int] = {path: i for i, path in enumerate(dict.fromkeys(paths))}
+        self._id = None if id_path is None else self._wanted[id_path]
+        self._fields = [self._wanted[f.path] for f in inputs.fields]
+        self._persons = [self._wanted[(p,)] for p in source.person]
         self._projections: dict[int, Projection] = {}
+        self._refused: dict[int, Refusal] = {}
         self._time_units: dict[int, int] = {}
+        self._pad = 0
         for schema_id, schema in schema_ids.items():
-            node = read_schema(schema)
+            self.learn(schema_id, schema)
+
+    def knows(self, schema_id: int) -> bool:
+        """Whether records of this schema have their answer, be it that it was refused."""
+        return schema_id in self._projections or schema_id in self._refused
+
+    def learn(self, schema_id: int, schema: Mapping[str, Any]) -> None:
+        """Take records of a writer's schema from now on.
+
+        Raises ContractError for one that no record can be used with; then its records are rejected as
+        incompatible_schema, so whoever learns while running may go on.
+        """
+        try:
+            node = fitted(read_schema(schema), self._reader, self._wanted)
             self._time_units[schema_id] = self._per_ms(node, str(schema.get("name", schema_id)))
-            self._projections[schema_id] = project(node, wanted, self._symbols)
-        self._symbol_kinds = np.array([*(inputs.kinds.get(s, IRRELEVANT) for s in self._symbols), IRRELEVANT], np.int32)
-        self._pad = max((padding(p.node.count()) for p in self._projections.values()), default=64)
-        self._pad += 8 * self._names.words
+        except ContractError as e:
+            self._refused[schema_id] = "incompatible_schema", f"The schema with the id {schema_id} cannot be used: {e.what}"
+            raise
+        self._projections[schema_id] = project(node, self._wanted, self._symbols)
+        self._symbol_kinds = np.array([*(self.inputs.kinds.get(s, IRRELEVANT) for s in self._symbols), IRRELEVANT], np.int32)
+        self._pad = max(self._pad, padding(node.nodes) + 8 * self._names.words)
 
     def code(self, schema_id: int) -> str:
         """The generated reader, to be printed; '' if records of this schema are decoded one by one."""
@@ -82,47 +112,64 @@ class ColumnDecoder:
     def _per_ms(self, node: Node, name: str) -> int:
         """Units of the writer's time in a millisecond."""
         for field in (self.source.time, self.source.event):
-            if node.child(field) is None:
+            child = node.child(field)
+            if child is None or child.kind == "given":
                 raise ContractError(f"The writer's schema {name} lacks the field {field!r} of source "
                                     f"{self.source.name!r}.", "Name the right field in the source's declaration.")
         time = node.child(self.source.time)
         assert time is not None
         branches = time.children if time.kind == "union" else (time,)
-        return 1_000 if any(b.logical == "timestamp-micros" for b in branches) else 1
+        return max(_UNITS_PER_MS.get(b.logical, 1) for b in branches)
 
-    def decode(self, messages: Sequence[Message]) -> Columns:
-        """Messages of one topic partition, at least one, in offset order and without error messages."""
+    def decode(self, messages: Sequence[Message], refused: Mapping[int, Refusal] | None = None) -> Columns:
+        """Messages of one topic partition, at least one, in offset order and without error messages.
+
+        `refused`: schema ids whose records are dead letters, and why. With it, an id that is neither known nor refused
+        raises UnknownSchemas; without, its records are dead letters.
+        """
         n = len(messages)
         values = [m.value() for m in messages]
         offset = np.array([m.offset() for m in messages], np.int64)
-        frame = Frame(values, self._pad)
-        columns = [Column(n, default) for default in self._defaults]
-        apart = self._read(frame, columns, values)
+        frame = Frame(values, self._pad or padding(0))
+        columns = [Column(n) for _ in self._wanted]
+        apart = self._read(frame, columns, values, refused)
         self.decoded_alone += len(apart)
         frame.check_text(apart)
         keys: list[Any] = [m.key() for m in messages]
-        _check_keys(keys, frame)
-        time_ms = self._times(columns[_TIME], frame)
+        known = checks.Keys(keys, frame)
+        time_ms = checks.times(columns[_TIME], self.source.time, frame)
         kind = self._kinds(columns[_EVENT], frame)
         if frame.rejected:
             kind[list(frame.rejected)] = IRRELEVANT
         relevant = np.flatnonzero(kind >= 0)
-        fields = [columns[c] for c in self._column[_FIELDS : _FIELDS + len(self.inputs.fields)]]
+        fields = [columns[c] for c in self._fields]
         for column, field in zip(fields, self.inputs.fields, strict=True):
-            relevant = _check_values(column, relevant, field.name, frame)
+            relevant = checks.check_values(column, relevant, field.name, frame)
+        wrong = known.strangers([columns[c] for c in self._persons], relevant, frame, self._symbols)
+        if wrong.size:
+            relevant = self._without(relevant, wrong, frame)
         ids = bodies = None
-        if self.source.deduplicate_ms is not None:
-            column, name = columns[self._column[-1]], str(self.source.id)
-            relevant, ids = ids_of(column, _check_values(column, relevant, name, frame), name, frame, self._symbols)
+        if self._id is not None:
+            column, name = columns[self._id], str(self.source.id)
+            relevant = checks.check_values(column, relevant, name, frame)
+            relevant, ids = ids_of(column, relevant, name, frame, self._symbols)
             bodies = bodies_of(values, relevant)
         kept = [c.values(relevant, frame, self._symbols) for c in fields]
+        arrival = np.array([m.timestamp()[1] for m in messages], np.int64)
         chosen = np.zeros(n, np.bool_)
         chosen[relevant] = True
-        arrival = np.array([m.timestamp()[1] for m in messages], np.int64)
         decoded = self._columns(frame, messages, time_ms, kind, offset, arrival,
                                 list(compress(keys, chosen.tobytes())), kept)
         decoded.ids, decoded.bodies = ids, bodies
         return decoded
+
+    def _without(self, relevant: Int64s, wrong: Int64s, frame: Frame) -> Int64s:
+        """The relevant rows without those whose key names somebody else than the body."""
+        named = " or ".join(map(repr, self.source.person))
+        for row in relevant[wrong].tolist():
+            frame.reject(row, "key_mismatch", f"The record's key is not the person that the body names in {named}.")
+        rest: Int64s = np.delete(relevant, wrong)
+        return rest
 
     def _columns(self, frame: Frame, messages: Sequence[Message], time_ms: Int64s, kind: Int32s, offset: Int64s,
                  arrival: Int64s, person: list[bytes], fields: list[list[Any]]) -> Columns:
@@ -138,49 +185,52 @@ class ColumnDecoder:
         return Columns(time_ms[good], kind[good], offset[good], arrival[good], person, fields,
                        list(compress(records, good.tobytes())), next_offset, rejected)
 
-    def _read(self, frame: Frame, columns: list[Column], values: Sequence[bytes | None]) -> list[int]:
+    def _read(self, frame: Frame, columns: list[Column], values: Sequence[bytes | None],
+              refused: Mapping[int, Refusal] | None) -> list[int]:
         """Fill the columns. The rows that had to be decoded alone."""
         apart: list[int] = []
         for schema_id, rows in frame.groups():
             projection = self._projections.get(schema_id)
             if projection is None:
+                reason, detail = self._refusal(schema_id, refused, frame)
                 for row in rows.tolist():
-                    frame.reject(row, "unknown_schema", f"No schema has the id {schema_id}.")
+                    frame.reject(row, reason, detail)
                 continue
             failed = rows
             if projection.read is not None:
                 end = frame.end[rows]
                 cur = projection.read(frame.vectors, columns, frame.start[rows] + HEADER, end, rows)
                 failed = rows[(cur != end) | frame.vectors.bad[rows]]
-            for row in failed.tolist():
-                try:
-                    value = decode_row(projection.node, (values[row] or b"")[HEADER:])
-                except Undecodable as e:
-                    frame.reject(row, "undecodable", f"The record does not decode: {e}.")
-                    continue
-                apart.append(row)
-                for path, column, default in zip(self._paths, columns, self._defaults, strict=True):
-                    column.put_object(row, _at(value, path, default))
             unit = self._time_units[schema_id]
             if unit > 1:
-                columns[_TIME].a[rows] //= unit
+                columns[_TIME].a[rows[columns[_TIME].tag[rows] == INT]] //= unit
+            apart += self._read_alone(projection.node, failed, unit, frame, columns, values)
         return apart
 
-    def _times(self, column: Column, frame: Frame) -> Int64s:
-        time_ms, tags = column.a, column.tag
-        if (tags == OBJECT).any():
-            time_ms = time_ms.copy()
-            tags = tags.copy()
-            for row in np.flatnonzero(tags == OBJECT).tolist():
-                value = column.objects[column.a[row]]
-                if isinstance(value, int) and not isinstance(value, bool):
-                    time_ms[row], tags[row] = value, INT
-        wrong = (tags != INT) | (time_ms < EARLIEST_MS) | (time_ms >= LATEST_MS)
-        if wrong.any():
-            for row in np.flatnonzero(wrong).tolist():
-                what = "is missing" if tags[row] != INT else _time_problem(int(time_ms[row]))
-                frame.reject(row, "no_time", f"The time in {self.source.time!r} {what}.")
-        return time_ms
+    def _read_alone(self, node: Node, rows: Int64s, unit: int, frame: Frame, columns: list[Column],
+                    values: Sequence[bytes | None]) -> list[int]:
+        """Records that columns could not take. The good ones' rows."""
+        good = []
+        for row in rows.tolist():
+            try:
+                value = decode_row(node, (values[row] or b"")[HEADER:])
+            except Undecodable as e:
+                frame.reject(row, e.reason, f"The record does not decode: {e}.")
+                continue
+            good.append(row)
+            for path, column in self._wanted.items():
+                found = at_path(value, path)
+                columns[column].put_object(row, found // unit if column == _TIME and isinstance(found, int) else found)
+        return good
+
+    def _refusal(self, schema_id: int, refused: Mapping[int, Refusal] | None, frame: Frame) -> Refusal:
+        """Why records of a schema that has no projection are dead letters. Raises UnknownSchemas."""
+        answers = self._refused if refused is None else {**self._refused, **refused}
+        if schema_id in answers:
+            return answers[schema_id]
+        if refused is not None:
+            raise UnknownSchemas({i for i, _ in frame.groups()} - self._projections.keys() - answers.keys())
+        return "unknown_schema", f"No schema has the id {schema_id}."
 
     def _kinds(self, column: Column, frame: Frame) -> Int32s:
         tags = column.tag
@@ -196,62 +246,7 @@ class ColumnDecoder:
         at = np.flatnonzero(tags == TEXT)
         kind[at] = self._names.kinds(frame.vectors.words, column.a[at], column.b[at])
         for row in np.flatnonzero(tags == OBJECT).tolist():
-            kind[row] = self.inputs.kinds.get(column.objects[column.a[row]], IRRELEVANT)
+            name = column.objects[column.a[row]]
+            kind[row] = self.inputs.kinds.get(name, IRRELEVANT) if isinstance(name, str) else IRRELEVANT
+        checks.check_events(column, self.source.event, frame)
         return kind
-
-
-def _at(value: Any, path: Path, default: Any) -> Any:
-    for name in path:
-        if not isinstance(value, dict):
-            return None
-        if name not in value:
-            return default
-        value = value[name]
-    return value
-
-
-def _time_problem(time_ms: int) -> str:
-    if time_ms <= 0:
-        return f"is {time_ms}"
-    guess = "seconds" if time_ms < EARLIEST_MS else "micro- or nanoseconds"
-    return f"is {time_ms}: {guess} instead of milliseconds?"
-
-
-def _check_keys(keys: Sequence[bytes | None], frame: Frame) -> None:
-    if all(keys) and b"\n".join(keys).isascii() and max(map(len, keys)) <= STRING_BYTES:  # type: ignore[arg-type]
-        return
-    for row, key in enumerate(keys):
-        if not key:
-            frame.reject(row, "no_person", "The record has no key." if key is None else "The record's key is empty.")
-        elif len(key) > STRING_BYTES:
-            frame.reject(row, "too_large", f"The key has {len(key)} bytes; {STRING_BYTES} are allowed.")
-        else:
-            try:
-                key.decode()
-            except UnicodeDecodeError:
-                frame.reject(row, "no_person", "The record's key is not UTF-8.")
-
-
-def _check_values(column: Column, relevant: Int64s, name: str, frame: Frame) -> Int64s:
-    """Rows without a number that is none, or a string that is too long: no rule must ever read these."""
-    tags, a = column.tag[relevant], column.a[relevant]
-    wrong = (tags == FLOAT) & ~np.isfinite(a.view(np.float64))
-    wrong |= (tags == TEXT) & (column.b[relevant] - a > STRING_BYTES)
-    for i in np.flatnonzero(tags == OBJECT).tolist():
-        wrong[i] = not _usable(column.objects[a[i]])
-    if not wrong.any():
-        return relevant
-    for row in relevant[wrong].tolist():
-        value = column.objects[column.a[row]] if column.tag[row] == OBJECT else None
-        if column.tag[row] == TEXT or isinstance(value, str):
-            frame.reject(row, "too_large", f"The string in {name!r} has more than {STRING_BYTES} bytes.")
-        else:
-            frame.reject(row, "undecodable", f"The number in {name!r} is not finite.")
-    passed: Int64s = relevant[~wrong]
-    return passed
-
-
-def _usable(value: Any) -> bool:
-    if isinstance(value, float):
-        return bool(np.isfinite(value))
-    return not isinstance(value, str) or len(value.encode()) <= STRING_BYTES

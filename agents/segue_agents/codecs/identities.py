@@ -9,8 +9,9 @@ import numpy as np
 from segue.catalog import Source
 from segue.engine.duplicates import digest
 from segue.records import Int64s
+from segue_agents.codecs.fitting import Path
 from segue_agents.codecs.framing import Frame
-from segue_agents.codecs.projection import Column, Path
+from segue_agents.codecs.projection import Column
 
 
 def id_path_of(source: Source) -> Path | None:

@@ -32,17 +32,19 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.records import Int64s
+from segue_agents.codecs.fitting import MISFIT, Misfit, Path, at_path
 from segue_agents.codecs.framing import Frame
 from segue_agents.codecs.nodes import Node
 from segue_agents.codecs.vectors import Vectors
 
-NULL, TEXT, INT, FLOAT, BOOL, SYMBOL, OBJECT = range(7)
+NULL, TEXT, INT, FLOAT, BOOL, SYMBOL, OBJECT, UNFIT = range(8)
 """what a row of a Column holds"""
 
-Path = tuple[str, ...]
 ReadColumns = Callable[[Vectors, "Sequence[Column]", Int64s, Int64s, Int64s], Int64s]
 
 _SCALARS: Final = {"null", "boolean", "int", "long", "float", "double", "string", "enum"}
+_WRITTEN: Final = ("nothing", *sorted(_SCALARS), "array", "bytes", "fixed", "map", "record")
+"""what can stand where it does not fit; a column holds indexes"""
 
 
 class Column:
@@ -50,13 +52,13 @@ class Column:
 
     __slots__ = ("a", "b", "objects", "tag")
 
-    def __init__(self, rows: int, default: Any = None) -> None:
+    def __init__(self, rows: int) -> None:
         self.tag: npt.NDArray[np.int8] = np.zeros(rows, np.int8)
         self.a: Int64s = np.zeros(rows, np.int64)
-        """TEXT: start. INT, BOOL: the number. FLOAT: its bits. SYMBOL: index. OBJECT: index into objects"""
+        """TEXT: start. INT, BOOL: the number. FLOAT: its bits. SYMBOL: index. OBJECT: index into objects. UNFIT: what"""
         self.b: Int64s = np.zeros(rows, np.int64)
         """TEXT: end"""
-        self.objects: list[Any] = [default]
+        self.objects: list[Any] = []
 
     def put(self, rows: Int64s, tag: int, a: Int64s, b: Int64s | None = None) -> None:
         """Values of some rows, ascending."""
@@ -71,18 +73,33 @@ class Column:
         if b is not None:
             self.b[rows] = b
 
-    def put_default(self, rows: Int64s) -> None:
-        """The writer's schema lacks the field: the reader's default, the first of `objects`."""
-        if self.objects[0] is not None:
+    def put_given(self, rows: Int64s, value: Any) -> None:
+        """One value for all these rows: a default."""
+        if isinstance(value, Misfit):
+            self.put_unfit(rows, value.what)
+        elif value is not None:
             self.tag[rows] = OBJECT
-            self.a[rows] = 0
+            self.a[rows] = len(self.objects)
+            self.objects.append(value)
 
     def put_object(self, row: int, value: Any) -> None:
         """A value that was decoded alone."""
+        if isinstance(value, Misfit):
+            self.tag[row] = UNFIT
+            self.a[row] = _WRITTEN.index(value.what)
+            return
         self.tag[row] = OBJECT
         self.a[row] = len(self.objects)
-        self.b[row] = 0
         self.objects.append(value)
+
+    def put_unfit(self, rows: Int64s, what: str) -> None:
+        """Something was written that the reader's schema cannot take."""
+        self.tag[rows] = UNFIT
+        self.a[rows] = _WRITTEN.index(what)
+
+    def unfit(self, row: int) -> str:
+        """What was written instead, in words; after UNFIT only."""
+        return _WRITTEN[int(self.a[row])]
 
     def values(self, at: Int64s, frame: Frame, symbols: Sequence[str]) -> list[Any]:
         """Python values of the rows `at`, which are good."""
@@ -122,17 +139,15 @@ class Projection:
 
 
 def project(node: Node, wanted: Mapping[Path, int], symbols: list[str]) -> Projection:
-    """Generate the reader of a writer's schema. Column `wanted[path]` gets the value at path.
+    """Generate the reader of a writer's schema, fitted. Column `wanted[path]` gets the value at path.
 
     Symbols of wanted enums are appended to `symbols`, and their columns hold indexes into it.
     """
     writer = _Writer(symbols)
     if writer.value(node, dict(wanted), 0, "") is False:
         return Projection(node, "", None)
-    for column in sorted(set(wanted.values()) - writer.seen):
-        writer.line(0, f"out[{column}].put_default(r0)")
     code = "\n".join(["def read(v, out, c0, e0, r0):", *writer.lines, "    return c0", ""])
-    namespace: dict[str, Any] = {"flatnonzero": np.flatnonzero}
+    namespace: dict[str, Any] = {"flatnonzero": np.flatnonzero, "given": writer.given}
     exec(compile(code, "<columns>", "exec"), namespace)
     return Projection(node, code, namespace["read"])
 
@@ -143,7 +158,7 @@ class _Writer:
     def __init__(self, symbols: list[str]) -> None:
         self.lines: list[str] = []
         self.symbols = symbols
-        self.seen: set[int] = set()
+        self.given: list[Any] = []
         self.names = 0
         self.depth = 1
 
@@ -156,10 +171,14 @@ class _Writer:
 
     def value(self, node: Node, wanted: dict[Path, int], i: int, where: str) -> bool:
         """Lines that read one value of every row of block i. False: a wanted value cannot be a column."""
+        if node.kind == "given":
+            return self.default(node, wanted, i, where)
+        if node.becomes == MISFIT:
+            for unfit in sorted(wanted.values()):
+                self.line(i, f"out[{unfit}].put_unfit(r@, {node.kind!r})")
+            wanted = {}
         column = wanted.get(())
-        if column is not None:
-            self.seen.add(column)
-        if node.kind in _SCALARS:
+        if node.kind in _SCALARS or node.becomes == "string":
             if node.kind != "null":
                 self.line(i, f"# {_plain(where)}: {node.kind}")
                 self.scalar(node, column, i)
@@ -182,15 +201,23 @@ class _Writer:
             self.items(node, i, where)
         return True
 
+    def default(self, node: Node, wanted: Mapping[Path, int], i: int, where: str) -> bool:
+        self.line(i, f"# {_plain(where)}: not written")
+        for path, column in wanted.items():
+            self.line(i, f"out[{column}].put_given(r@, given[{len(self.given)}])")
+            self.given.append(at_path(node.default, path))
+        return True
+
     def scalar(self, node: Node, column: int | None, i: int) -> None:
         put = "" if column is None else f"out[{column}].put(r@, "
         n = self.fresh()
-        if node.kind == "string":
+        if node.kind in ("string", "bytes"):
             self.line(i, f"s{n}, c@ = v.text(c@, e@, r@)")
             self.put(i, put, f"{TEXT}, s{n}, c@")
         elif node.kind in ("int", "long"):
             self.line(i, f"n{n}, c@ = v.{'int32' if node.kind == 'int' else 'varint'}(c@, r@)")
-            self.put(i, put, f"{INT}, n{n}")
+            wider = f"{FLOAT}, v.{node.becomes}_of(n{n})" if node.becomes in ("float", "double") else f"{INT}, n{n}"
+            self.put(i, put, wider)
         elif node.kind == "boolean":
             self.line(i, f"n{n}, c@ = v.boolean(c@, r@)")
             self.put(i, put, f"{BOOL}, n{n}")
@@ -214,7 +241,7 @@ class _Writer:
         self.line(i, f"# {_plain(where)}: union")
         self.line(i, f"b{n}, c@ = v.index(c@, r@, {len(node.children)})")
         for branch, child in enumerate(node.children):
-            if child.kind == "null":
+            if child.kind == "null" and not child.becomes:
                 continue
             m = self.fresh()
             self.line(i, f"m{m} = flatnonzero(b{n} == {branch})")
@@ -236,7 +263,7 @@ class _Writer:
         self.value(node.children[0], {}, m, f"{where} item")
         self.line(m, "return c@")
         self.depth -= 1
-        self.line(i, f"c@ = v.items(c@, e@, r@, item{m})")
+        self.line(i, f"c@ = v.items(c@, e@, r@, item{m}, {node.children[0].nodes + 1})")
 
 
 def _plain(where: str) -> str:

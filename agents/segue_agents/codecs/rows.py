@@ -2,7 +2,8 @@
 
 Stricter than the libraries around it, which accept an enum or union index of -1, numbers without end and
 trailing bytes: every length and count is checked against the bytes there are, a number has ten bytes at
-most and fits its type, a boolean is 0 or 1, a string is UTF-8, and every byte is used.
+most and fits its type, a boolean is 0 or 1, a string is UTF-8, and every byte is used. Stricter in what it
+lets a record cost, too: arrays and maps hold EVENT_VALUES in all.
 """
 
 from __future__ import annotations
@@ -11,15 +12,30 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from segue.limits import EVENT_VALUES
+from segue.records import RejectReason
+from segue_agents.codecs.fitting import Misfit
 from segue_agents.codecs.nodes import Node
 
 
 class Undecodable(ValueError):
     """Bytes that are no value of the schema; the message says where and why, never the payload."""
 
+    reason: RejectReason = "undecodable"
+
+
+class TooLarge(Undecodable):
+    """They would take too long to read."""
+
+    reason: RejectReason = "too_large"
+
 
 def decode_row(node: Node, body: bytes) -> Any:
-    """The value, without logical types applied. Raises Undecodable."""
+    """The value, without logical types applied. Of a fitted tree: as the reader's schema has it, with a Misfit for each
+    value that it cannot take. Raises Undecodable.
+    """
     row = _Row(body)
     value = row.value(node, "")
     if row.at != len(body):
@@ -31,9 +47,11 @@ class _Row:
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.at = 0
+        self.values_left = EVENT_VALUES
 
     def value(self, node: Node, where: str) -> Any:
-        return _READ[node.kind](self, node, where)
+        value = _READ[node.kind](self, node, where)
+        return _become(value, node, where) if node.becomes else value
 
     def bytes(self, size: int, where: str) -> bytes:
         left = len(self.body) - self.at
@@ -59,15 +77,36 @@ class _Row:
             raise Undecodable(f"{where}: {what} {i} of {n}")
         return i
 
-    def blocks(self, where: str, item: Callable[[], None]) -> None:
+    def blocks(self, where: str, values: int, item: Callable[[], None]) -> None:
+        """`values`: of each item."""
         while count := self.varint(where):
             if count < 0:
                 count = -count
                 self.varint(where)
             if count > len(self.body) - self.at:
                 raise Undecodable(f"{where}: {count} items are claimed, {len(self.body) - self.at} bytes are there")
+            self.values_left -= count * values
+            if self.values_left < 0:
+                raise TooLarge(f"{where}: with it, arrays and maps hold more than {EVENT_VALUES} values")
             for _ in range(count):
                 item()
+
+
+def _become(value: Any, node: Node, where: str) -> Any:
+    """As the reader's schema has it."""
+    match node.becomes:
+        case "misfit":
+            return Misfit(node.kind)
+        case "double":
+            return float(value)
+        case "float":
+            return float(np.float32(value))
+        case "string" if node.kind == "bytes":
+            try:
+                return value.decode()
+            except UnicodeDecodeError as e:
+                raise Undecodable(f"{where}: not UTF-8 at its byte {e.start}") from None
+    return value
 
 
 def _boolean(row: _Row, _node: Node, where: str) -> bool:
@@ -98,7 +137,7 @@ def _record(row: _Row, node: Node, where: str) -> dict[str, Any]:
 
 def _array(row: _Row, node: Node, where: str) -> list[Any]:
     items: list[Any] = []
-    row.blocks(where, lambda: items.append(row.value(node.children[0], where)))
+    row.blocks(where, node.children[0].nodes + 1, lambda: items.append(row.value(node.children[0], where)))
     return items
 
 
@@ -109,7 +148,7 @@ def _map(row: _Row, node: Node, where: str) -> dict[str, Any]:
         key = _string(row, node, where)
         entries[key] = row.value(node.children[0], where)
 
-    row.blocks(where, entry)
+    row.blocks(where, node.children[0].nodes + 1, entry)
     return entries
 
 
@@ -129,4 +168,5 @@ _READ: dict[str, Callable[[_Row, Node, str], Any]] = {
         node.children[row.index(len(node.children), where, "branch")], where),
     "array": _array,
     "map": _map,
+    "given": lambda _row, node, _where: node.default,
 }

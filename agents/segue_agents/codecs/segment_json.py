@@ -26,7 +26,7 @@ from segue.catalog import Catalog, Field, Source
 from segue.engine.duplicates import digest
 from segue.limits import EVENT_BYTES, STRING_BYTES
 from segue.records import IRRELEVANT, Columns, Rejected, RejectReason
-from segue_agents.codecs.columns import EARLIEST_MS, LATEST_MS
+from segue_agents.codecs.checks import EARLIEST_MS, LATEST_MS, time_problem
 from segue_agents.codecs.nodes import read_schema
 
 if TYPE_CHECKING:
@@ -296,7 +296,8 @@ def _time_ms(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise NoEvent("no_time", "The event has no 'timestamp'.")
     if not EARLIEST_MS <= value < LATEST_MS:
-        raise NoEvent("no_time", f"The timestamp {value} is no time in milliseconds.")
+        reason, what = time_problem(value)
+        raise NoEvent(reason, f"The timestamp is {what}.")
     return int(value)
 
 

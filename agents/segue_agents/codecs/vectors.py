@@ -26,6 +26,9 @@ Bools = npt.NDArray[np.bool_]
 
 ROUNDS: Final = 64
 """array or map items read by columns; a longer one goes to the row decoder"""
+ROUNDS_IN_ALL: Final = 20_000
+"""values in arrays and maps read by columns, of the longest of a batch each: nested arrays multiply, and then the
+records that made them long go to the row decoder too. Less than EVENT_VALUES, so columns take none that it would not"""
 
 _HIGH = np.uint64(0x8080808080808080)
 _LOW7 = np.uint64(0x7F7F7F7F7F7F7F7F)
@@ -44,7 +47,8 @@ _ZERO = np.uint64(0)
 
 
 def padding(nodes: int) -> int:
-    """Zero bytes needed behind the joined records: each of the schema's nodes can overrun by ten bytes at most."""
+    """Zero bytes needed behind the joined records: each of the schema's nodes can overrun by ten bytes at most, and
+    up to 64 are read from where one begins: a key is compared that far (`checks.KEY_WORD_BYTES`)."""
     return 10 * nodes + 64
 
 
@@ -57,6 +61,7 @@ class Vectors:
         self.words: UInt64s = np.ndarray((len(data) - 7,), "<u8", buffer=data, strides=(1,))
         """eight bytes from every position"""
         self.bad: Bools = np.zeros(rows, np.bool_)
+        self._rounds_left = ROUNDS_IN_ALL
         self._blanks: list[tuple[Int64s, Int64s, UInt64s | np.uint64]] = []
         self._ranges: list[tuple[Int64s, Int64s, Int64s]] = []
 
@@ -152,13 +157,21 @@ class Vectors:
         with np.errstate(invalid="ignore"):  # a signalling NaN may be widened into a quiet one
             return self.words[cur].astype(np.uint32).view(np.float32).astype(np.float64).view(np.int64)
 
+    def double_of(self, number: Int64s) -> Int64s:
+        """The bits of whole numbers as float64, as int64."""
+        return number.astype(np.float64).view(np.int64)
+
+    def float_of(self, number: Int64s) -> Int64s:
+        """The same by way of float32, which is what a reader's float would hold."""
+        return number.astype(np.float32).astype(np.float64).view(np.int64)
+
     def no_text(self, cur: Int64s, rows: Int64s, size: int) -> None:
         """Notes that the next `size` bytes, 4 or 8, are no text."""
         self._blanks.append((rows, cur, _ZERO if size == 8 else np.uint64(0xFFFFFFFF00000000)))
 
     def items(self, cur: Int64s, end: Int64s, rows: Int64s,
-              item: Callable[[Int64s, Int64s, Int64s], Int64s]) -> Int64s:
-        """The cursor behind an array or map, whose `item` reads the next item of some rows."""
+              item: Callable[[Int64s, Int64s, Int64s], Int64s], values: int) -> Int64s:
+        """The cursor behind an array or map, whose `item` reads the next item of some rows, `values` of them each."""
         cur = cur.copy()
         left = np.zeros(len(cur), np.int64)
         live = np.arange(len(cur))
@@ -169,6 +182,9 @@ class Vectors:
                 live = live[left[live] > 0]
             if not live.size:
                 return cur
+            self._rounds_left -= values
+            if self._rounds_left < 0:
+                break
             cur[live] = item(cur[live], end[live], rows[live])
             left[live] -= 1
             over = cur[live] > end[live]

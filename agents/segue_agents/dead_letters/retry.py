@@ -18,13 +18,13 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaException
 
 from segue.errors import ConfigError, Unreachable
+from segue_agents.commit.committer import TransactionLost, Transactions
 from segue_agents.dead_letters.letter import RETRIED_FROM, Headers, Letter, Place, mark_headers
 from segue_agents.dead_letters.reading import read_letters, read_retried
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import dead_letters_topic, input_topics
 from segue_agents.transport.clients import changelog_config, producer_config
-from segue_agents.worker.committer import TransactionLost, Transactions
 
 LETTERS_AT_ONCE: Final = 1_000
 BYTES_AT_ONCE: Final = 16 << 20

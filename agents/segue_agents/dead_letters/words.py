@@ -19,16 +19,43 @@ REASONS: Final = {
         "that is declared is the one it was written with.",
     ),
     "unknown_schema": Words(
-        "The schema id at the head of the value is not among those the source declares.",
-        "Declare the schema (ids.yaml and the source's declaration), restart the workers, then retry.",
+        "The schema id at the head of the value is not among those the source declares; with a registry, not there.",
+        "Declare the schema (ids.yaml and the source's declaration) and restart the workers, or register it; then retry.",
+    ),
+    "wrong_subject": Words(
+        "The registry knows the schema, but under the subjects of other topics: a record for another topic, perhaps.",
+        "Look at the producer: does it write to the right topic? If so register the schema under this topic's subject "
+        "(<topic>-value), then retry.",
+    ),
+    "incompatible_schema": Words(
+        "The record's schema is not safe to decode with, or lacks what rules read, or has it in another type.",
+        "Compare the writer's schema with the source's declaration: give the field its type back, a default or an alias "
+        "there, restart the workers, then retry.",
     ),
     "no_person": Words(
-        "The record has no key, an empty one, or one that is not UTF-8: nobody's event.",
+        "The record has no key, an empty one, one that is not UTF-8, or one with a zero byte: nobody's event.",
+        "Let the producer key its records by the person. To retry does not help: the key stays as it is.",
+    ),
+    "key_mismatch": Words(
+        "The record's key is one person, its body names another: it may be in the wrong partition.",
         "Let the producer key its records by the person. To retry does not help: the key stays as it is.",
     ),
     "no_time": Words(
-        "The event's time is missing, or is not milliseconds since the epoch.",
-        "Let the producer write milliseconds. To retry helps only when the source's declaration named the wrong field.",
+        "The event's time is missing, or before 1970.",
+        "Let the producer write the time. To retry helps only when the source's declaration named the wrong field.",
+    ),
+    "time_unit": Words(
+        "The event's time counts seconds, micro- or nanoseconds instead of milliseconds.",
+        "Let the producer write milliseconds, or say its unit in the schema (timestamp-micros). To retry does not help: "
+        "the time stays as it is.",
+    ),
+    "no_id": Words(
+        "The event has no id, or none that can be one, and its source deduplicates by it.",
+        "Let the producer give each event an id. To retry does not help: the bytes stay as they are.",
+    ),
+    "id_conflict": Words(
+        "An event with the same id and other contents was there before, within the window of deduplication.",
+        "Let the producer use an id once. To retry helps only once the window has passed.",
     ),
     "too_late": Words(
         "The event came later than the lateness its source allows, after its time had been settled.",
@@ -39,8 +66,12 @@ REASONS: Final = {
         "Correct the clock of the producer or of the worker's machine; retry once the time has come.",
     ),
     "too_large": Words(
-        "The value, its key or a string that a rule reads is larger than is allowed.",
+        "The value, its key, a string or a number that a rule reads, or an array is larger than is allowed.",
         "Let the producer write less. To retry does not help: the limits are not settings.",
+    ),
+    "not_finite": Words(
+        "A number that a rule reads is infinite, or none (NaN).",
+        "Let the producer write null where it has no number. To retry does not help: the value stays as it is.",
     ),
     "gap": Words(
         "Records were gone before they were read, and somebody accepted that: see `segue gaps`.",

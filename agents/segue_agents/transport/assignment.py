@@ -18,11 +18,11 @@ from segue.errors import StateError, Unreachable
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
+from segue_agents.state.changelog import Changelog
+from segue_agents.state.progress import RestoreProgress
+from segue_agents.state.recovery import Cancelled, Recovered, Recovery
+from segue_agents.state.store import Slot, StoreBroken
 from segue_agents.topics import clock_topic
-from segue_agents.worker.changelog import Changelog
-from segue_agents.worker.progress import RestoreProgress
-from segue_agents.worker.recovery import Cancelled, Recovered, Recovery
-from segue_agents.worker.store import Slot, StoreBroken
 
 RESTORED_AT_ONCE: Final = 2
 """partitions; one waits for Kafka while the other works. Each has consumers, buffers and threads while it lasts"""
@@ -53,6 +53,15 @@ class Ready:
     """topic -> where reading begins, of topics without a committed offset: to be committed"""
     seeks: list[Any]
     """positions other than the assigned ones"""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A partition index whose state is not that of the offsets which were committed when its recovery began."""
+
+    index: int
+    committed: dict[str, int]
+    error: StateError
 
 
 def starting_offsets(consumer: Any, assigned: Iterable[Any], settings: Settings, within_s: float) -> Offsets:
@@ -114,7 +123,7 @@ class Assignment:
         self._at_once = threading.Semaphore(RESTORED_AT_ONCE)
         self._under_way: dict[int, tuple[threading.Event, Any]] = {}
         """index -> what cancels its recovery, and the thread it is on"""
-        self._ready: queue.SimpleQueue[Ready | BaseException] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Ready | Refused | BaseException] = queue.SimpleQueue()
 
     def begin(self, slot: Slot, offsets: Offsets, topics: set[str]) -> None:
         """Indexes have come. Raises StateError when one lacks a topic."""
@@ -140,7 +149,7 @@ class Assignment:
         for index in gone:
             self._under_way.pop(index)[1].join()
         self._bar.close()
-        kept: list[Ready | BaseException] = []
+        kept: list[Ready | Refused | BaseException] = []
         while True:
             try:
                 ready = self._ready.get_nowait()
@@ -148,20 +157,22 @@ class Assignment:
                 break
             if isinstance(ready, Ready) and ready.recovered.index in gone:
                 ready.recovered.store.close()
+            elif isinstance(ready, Refused) and ready.index in gone:
+                continue
             elif isinstance(ready, Ready) or indexes is not None:
                 kept.append(ready)
         for ready in kept:
             self._ready.put(ready)
 
-    def take(self) -> Ready | None:
-        """The next that is ready. Raises what recovery raised."""
+    def take(self) -> Ready | Refused | None:
+        """The next that is ready, or cannot be. Raises what recovery raised."""
         try:
             ready = self._ready.get_nowait()
         except queue.Empty:
             return None
         if isinstance(ready, BaseException):
             raise ready
-        self._under_way.pop(ready.recovered.index, None)
+        self._under_way.pop(ready.index if isinstance(ready, Refused) else ready.recovered.index, None)
         return ready
 
     def _recover(
@@ -193,6 +204,8 @@ class Assignment:
             pass
         except StoreBroken as error:  # a fresh one too
             self._ready.put(StateError(f"The store in {slot.folder} cannot be used: {error}.", "Is the disk full?"))
+        except StateError as error:
+            self._ready.put(Refused(index, committed, error))
         except BaseException as error:  # noqa: BLE001 (raised again by the thread that takes it)
             self._ready.put(error)
         finally:

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from segue.errors import ConfigError, Unreachable
+from segue.limits import STATE_BYTES
 from segue_agents.settings import Settings
 
 ANSWER_WITHIN_S: Final = 10.0
@@ -88,6 +89,8 @@ def producer_config(settings: Settings, slot: str) -> dict[str, Any]:
         "compression.type": "lz4",
         "linger.ms": 5,
         "delivery.report.only.error": True,  # no callback per record
+        # for a state; batches of several records stay below batch.size, 1 MB by default
+        "message.max.bytes": STATE_BYTES,
         # above what one commit interval can put out, or produce() raises BufferError
         "queue.buffering.max.messages": 2_000_000,
         "queue.buffering.max.kbytes": 1_048_576,

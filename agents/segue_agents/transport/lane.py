@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from segue.engine import Merger
 from segue.records import Batch
-from segue_agents.codecs.columns import ColumnDecoder
+from segue_agents.codecs.learner import Learner
+from segue_agents.transport.waiting import Waiting
 from segue_agents.worker.clock import decode_tick
 
 AHEAD_ROWS: Final = 50_000
@@ -37,7 +38,7 @@ class Lane:
     index: int
     epoch: int
     merger: Merger
-    decoders: Mapping[str, ColumnDecoder]
+    decoders: Mapping[str, Learner]
     """by topic"""
     clock_topic: str
     positions: dict[str, int] = field(default_factory=dict)
@@ -46,6 +47,10 @@ class Lane:
     arrived_ms: int = 0
     fed: bool = False
     """something came since the last look"""
+    waiting_for_schemas: Waiting = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.waiting_for_schemas = Waiting(self.decoders)
 
     def feed(self, topic: str, messages: list[Any]) -> None:
         """Messages of one of this index's partitions."""
@@ -57,15 +62,27 @@ class Lane:
                 if time_ms is not None:
                     self.merger.tick(time_ms, message.offset())
             return
-        decoder = self.decoders[topic]
+        source = self.decoders[topic].source_index
         self.arrived_ms = max(self.arrived_ms, messages[-1].timestamp()[1])
-        self.merger.feed(decoder.source_index, decoder.decode(messages))
+        columns = self.waiting_for_schemas.feed(topic, messages)
+        if columns is not None:
+            self.merger.feed(source, columns)
+        if self.waiting_for_schemas.holds(topic):
+            self.merger.hold(source)
+
+    def release(self) -> None:
+        """What waited for a schema that has become known."""
+        for topic, columns, end in self.waiting_for_schemas.release():
+            self.fed = True
+            self.merger.feed(self.decoders[topic].source_index, columns)
+            if end is not None:
+                self.merger.at_end(self.decoders[topic].source_index)
 
     def at_end(self, topic: str, offset: int) -> None:
         """The end of a partition."""
         self.fed = True
         self.positions[topic] = offset
-        if topic != self.clock_topic:
+        if topic != self.clock_topic and self.waiting_for_schemas.at_end(topic, offset):
             self.merger.at_end(self.decoders[topic].source_index)
 
     def waiting(self) -> int:
@@ -76,12 +93,12 @@ class Lane:
         """Topics to pause and topics to resume, now."""
         pause, resume = [], []
         for topic, decoder in self.decoders.items():
-            rows = self.merger.buffered(decoder.source_index)
+            rows, held = self.merger.buffered(decoder.source_index), self.waiting_for_schemas.holds(topic)
             if topic in self.paused:
-                if rows < BEHIND_ROWS:
+                if rows < BEHIND_ROWS and not held:
                     resume.append(topic)
                     self.paused.discard(topic)
-            elif rows > AHEAD_ROWS:
+            elif rows > AHEAD_ROWS or held:
                 pause.append(topic)
                 self.paused.add(topic)
         return pause, resume

@@ -20,20 +20,20 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from segue.engine import Merger
 from segue.errors import StateError, Unreachable
-from segue_agents.codecs.columns import ColumnDecoder
+from segue_agents.codecs.learner import Learner
+from segue_agents.commit.committer import Committer
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
+from segue_agents.state.store import Slot
 from segue_agents.topics import clock_topic
-from segue_agents.transport.assignment import Assignment, Ready, starting_offsets
+from segue_agents.transport.assignment import Assignment, Ready, Refused, starting_offsets
 from segue_agents.transport.clients import source_config
 from segue_agents.transport.lane import Lane, Signal
 from segue_agents.transport.open_transactions import OpenTransactions
 from segue_agents.transport.split import Run, runs
 from segue_agents.worker.clock import Clock, Ticker
-from segue_agents.worker.committer import Committer
 from segue_agents.worker.loop import Worker
-from segue_agents.worker.store import Slot
 
 READ_AT_ONCE: Final = 5_000
 """messages of a read; 500 to 5,000 is best, 20,000 is slower"""
@@ -48,6 +48,7 @@ _PASSING: Final = frozenset({
     KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED,
 })  # fmt: skip
 """librdkafka comes back from these by itself; said in the log"""
+_UNREADABLE: Final = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG})
 _GONE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
 
@@ -65,7 +66,7 @@ class Session:
     """One after the other, of one worker."""
 
     def __init__(
-        self, settings: Settings, slot: Slot, worker: Worker, committer: Committer, decoders: dict[str, ColumnDecoder],
+        self, settings: Settings, slot: Slot, worker: Worker, committer: Committer, decoders: dict[str, Learner],
         assignment: Assignment, clock: Clock, metrics: Metrics, outside: Outside, bridge: Bridge,
         ticker: Ticker | None = None,
     ) -> None:
@@ -125,6 +126,8 @@ class Session:
         if messages:
             for run in runs(messages):
                 self._feed(run)
+        for lane in self._lanes.values():
+            lane.release()
         self._start_lanes()
         self._offer(caught_up=len(messages) < READ_AT_ONCE)
         self._look_around()
@@ -168,8 +171,15 @@ class Session:
         if error.code() in _GONE:
             raise StateError(
                 f"The records to go on from in {where} are gone: {error.str()}.",
-                "They were deleted before they were read. Start under a new app_id, or accept the gap by setting the "
-                "group's offsets by hand under one.",
+                "They were deleted before they were read, or the topic was made anew: `segue gaps` says what is missing, "
+                "`segue gaps accept` goes on behind it.",
+            )
+        if error.code() in _UNREADABLE:
+            at = run.messages[0].offset()
+            raise StateError(
+                f"The batch at offset {at} of {where} cannot be read: {error.name()} {error.str()}.",
+                f"Nothing behind it can be, either. `segue gaps accept {run.topic}:{run.partition} --to OFFSET` goes on "
+                "behind it; what lies in between is missed.",
             )
         if error.code() == KafkaError.FENCED_INSTANCE_ID:
             raise StateError(f"Another worker runs as slot {self._slot.name!r}.", "Give each worker a slot of its own.")
@@ -284,8 +294,23 @@ class Session:
 
     def _start_lanes(self) -> None:
         """Partitions whose state is back."""
-        while (ready := self._assignment.take()) is not None:
-            self._admit(ready)
+        while not self._over and (ready := self._assignment.take()) is not None:
+            if isinstance(ready, Refused):
+                self._doubt(ready)
+            else:
+                self._admit(ready)
+
+    def _doubt(self, refused: Refused) -> None:
+        """A worker that stood still during a restore may have been overtaken: then the session is over.
+
+        Raises the StateError when the committed offsets still are those its recovery began with.
+        """
+        asked = [TopicPartition(t, refused.index) for t in self._topics]
+        now = starting_offsets(self._consumer, asked, self._settings, ANSWER_WITHIN_S).committed[refused.index]
+        if now == refused.committed:
+            raise refused.error
+        _log.warning("partition_overtaken", partition=refused.index)
+        self._over = True
 
     def _admit(self, ready: Ready) -> None:
         index, checkpoint = ready.recovered.index, ready.recovered.checkpoint

@@ -17,12 +17,12 @@ import mode
 import structlog
 
 from segue.errors import SegueError, Unreachable
+from segue_agents.backoff import Backoff
+from segue_agents.commit.committer import RESTART_EXIT_CODE, TransactionLost
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.transport.lane import Signal
 from segue_agents.transport.session import Session
-from segue_agents.worker.backoff import Backoff
-from segue_agents.worker.committer import RESTART_EXIT_CODE, TransactionLost
 from segue_agents.worker.loop import Worker
 from segue_agents.worker.watchdog import Verdict
 

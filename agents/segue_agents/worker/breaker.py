@@ -18,9 +18,9 @@ from typing import Final, Literal
 from segue.limits import BREAKER_WINDOW_RECORDS
 from segue.records import Batch, Rejected
 
-FORGIVEN: Final = frozenset({"too_late", "duplicate"})
-"""reasons that do not count: a stretch of late events after an outage, or of repeated ones after a producer's restart, is
-nobody's mistake, and stopping would mend neither. A reason that is not listed counts"""
+FORGIVEN: Final = frozenset({"too_late"})
+"""reasons that do not count: a stretch of late events after an outage is nobody's mistake, and stopping would make them no
+earlier. A reason that is not listed counts"""
 
 Why = Literal["in a row", "of the last"]
 

@@ -20,21 +20,22 @@ from segue.errors import SegueError
 from segue.plan import Plan
 from segue.records import Batch, Step
 from segue_agents.codecs.changes import ChangeEncoder
+from segue_agents.commit.committer import RESTART_EXIT_CODE, Committer, TransactionLost
+from segue_agents.commit.reactions import TooLarge
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
+from segue_agents.state.checkpoint import KEY
+from segue_agents.state.recovery import Recovered
+from segue_agents.state.store import StoreBroken, StoreFull
 from segue_agents.topics import clock_topic, dead_letters_topic, state_topic
 from segue_agents.transport.lane import Signal
 from segue_agents.worker.accounts import Accounts
 from segue_agents.worker.breaker import Breaker, Trip
-from segue_agents.worker.checkpoint import KEY
 from segue_agents.worker.clock import Clock
-from segue_agents.worker.committer import RESTART_EXIT_CODE, Committer, TransactionLost
 from segue_agents.worker.dead_letters import dead_letter
 from segue_agents.worker.memory import Garbage
 from segue_agents.worker.owned import Owned
-from segue_agents.worker.recovery import Recovered
-from segue_agents.worker.store import StoreBroken, StoreFull
 from segue_agents.worker.watchdog import Watchdog
 
 REBUILDS: Final = 5
@@ -44,6 +45,8 @@ CLOCK_ONLY_INTERVALS: Final = 10
 """when nothing but time has passed, only every so many intervals are committed"""
 ROOM_ASKED_EVERY_S: Final = 1.0
 ROOM_PAUSE_S: Final = 0.2
+TOO_LARGE_TIMES: Final = 2
+"""without a commit between: a record that is too large is so again"""
 _log = structlog.get_logger(__name__)
 
 
@@ -86,6 +89,7 @@ class Worker:
         self._garbage = Garbage()
         self._caught_up = True
         self._urgent = False
+        self._too_large = 0
         self._committed_at = self._stepped_at = self._outside.monotonic()
         self._room_asked_at = 0.0
         self._rebuilds: deque[float] = deque(maxlen=REBUILDS)
@@ -195,6 +199,7 @@ class Worker:
         await self._outside.apart(self._finish, dirty)
         self._committed_at, self._urgent = self._outside.monotonic(), False
         self.commits += 1
+        self._too_large = 0
         self.watchdog.committed()
         self._garbage.committed()
         self._accounts.committed(dirty, self._committed_at - started, self._outside.wall_ms())
@@ -270,6 +275,11 @@ class Worker:
                 await self._drop_all(stage, why)
 
     async def _rebuild(self, lost: TransactionLost | StoreBroken) -> None:
+        if isinstance(lost, TooLarge):
+            self._too_large += 1
+            if self._too_large == TOO_LARGE_TIMES:
+                self.failed = GaveUp(lost.what, lost.to_do)
+                raise self.failed
         await self._drop_all(lost.stage if isinstance(lost, TransactionLost) else "store", str(lost))
 
     async def _drop_all(self, stage: str, why: str) -> None:

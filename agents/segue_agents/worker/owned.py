@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from segue.engine import PartitionState
 from segue.records import Batch, Step
+from segue_agents.state.checkpoint import Checkpoint
+from segue_agents.state.layouts import Known
+from segue_agents.state.store import Store
 from segue_agents.worker import balance
-from segue_agents.worker.checkpoint import Checkpoint
-from segue_agents.worker.layouts import Known
-from segue_agents.worker.store import Store
 
 
 @dataclass(slots=True)

@@ -100,6 +100,10 @@ class Merger:
         """The source is read to the end of its partition: it holds nobody back until it is fed again."""
         self._at_end[source] = True
 
+    def hold(self, source: int) -> None:
+        """Rows of the source are there that cannot be fed yet: it holds the others back, its end is none."""
+        self._at_end[source] = False
+
     def tick(self, time_ms: int, offset: int) -> None:
         """A clock reading of the log."""
         if self._newest_tick_ms is None or time_ms > self._newest_tick_ms:

@@ -12,6 +12,7 @@ import fastavro
 from hypothesis import strategies as st
 
 from segue.catalog import Field, Source, field_type
+from segue.limits import NUMBER
 from segue.plan import SourceInputs
 from segue_agents.codecs.columns import ColumnDecoder
 
@@ -59,7 +60,7 @@ def event_schema(fields: Sequence[Mapping[str, Any]], event: Any = "string") -> 
 def source_of(schema: Mapping[str, Any]) -> Source:
     """A source all of whose scalars are fields, those of nested records too."""
     fields = {".".join(p): Field(".".join(p), p, t) for p, t in _paths(schema, ()) if p not in (("event",), ("ts",))}
-    return Source("s", "t", 1, schema, ("event",), "event", "ts", None, 0, {"seen": "seen"}, fields)
+    return Source("s", "t", 1, schema, (), "event", "ts", None, 0, {"seen": "seen"}, fields)
 
 
 def decoder_of(schema: Mapping[str, Any], kinds: Mapping[str, int] | None = None) -> ColumnDecoder:
@@ -138,7 +139,7 @@ def values(schema: Any) -> st.SearchStrategy[Any]:
         "null": st.none(), "boolean": st.booleans(), "int": st.integers(-(1 << 31), (1 << 31) - 1),
         "long": st.one_of(st.integers(-70, 70), st.integers(-(1 << 63), (1 << 63) - 1)),
         "float": st.floats(width=32, allow_nan=False, allow_infinity=False),
-        "double": st.floats(allow_nan=False, allow_infinity=False),
+        "double": st.floats(-NUMBER, NUMBER),
         "string": st.text(max_size=80), "bytes": st.binary(max_size=20),
     }
     if kind in simple:

@@ -63,8 +63,9 @@ def test_times_are_iso_8601_or_milliseconds(stamp: Any, time_ms: int) -> None:
     (line(event=None), "undecodable"), (line(properties=[1]), "undecodable"), (line(properties={"a": float("nan")}),
     "undecodable"), (line(userId=None), "no_person"), (line(userId=""), "no_person"), (line(userId=["u"]), "no_person"),
     (line(userId="\ud800"), "no_person"), (line(timestamp=None), "no_time"), (line(timestamp="yesterday"), "no_time"),
-    (line(timestamp=0), "no_time"), (line(timestamp=1_790_000_000), "no_time"), (line(timestamp=True), "no_time"),
-    (line(timestamp=NOW_MS * 1000), "no_time"), (line(properties={"url": "x" * (STRING_BYTES + 1)}), "too_large"),
+    (line(timestamp=0), "no_time"), (line(timestamp=1_790_000_000), "time_unit"), (line(timestamp=True), "no_time"),
+    (line(timestamp=NOW_MS * 1000), "time_unit"), (line()[:-1] + ', "timestamp": 1e999}', "time_unit"),
+    (line(properties={"url": "x" * (STRING_BYTES + 1)}), "too_large"),
     (line(pad="x" * EVENT_BYTES), "too_large"),
 ])
 def test_a_line_that_is_no_event_has_a_reason(text: str, reason: str) -> None:

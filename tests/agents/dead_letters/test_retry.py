@@ -27,7 +27,7 @@ LETTERS = 45
 FEW = "import segue_agents.dead_letters.retry as r; r.LETTERS_AT_ONCE = 10\n"
 DIE_AT = """
 import os
-from segue_agents.worker.committer import Transactions as T
+from segue_agents.commit.committer import Transactions as T
 calls, commit = [], T.commit
 def dying(self, *arguments):
     calls.append(1)
@@ -169,23 +169,32 @@ def test_an_open_transaction_hides_no_mark(box: Box) -> None:
     del worker
 
 
-SLOW = """
-import time
-from segue_agents.worker.committer import Transactions as T
-commit = T.commit
-T.commit = lambda self, *arguments: (time.sleep(0.5), commit(self, *arguments))
+WAITS = """
+import pathlib, time
+from segue_agents.commit.committer import Transactions as T
+commit, calls = T.commit, []
+def waiting(self, *arguments):
+    calls.append(1)
+    until = time.monotonic() + 40
+    while len(calls) == 2 and not pathlib.Path({done!r}).exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    commit(self, *arguments)
+T.commit = waiting
 """
 
 
-def test_two_at_a_time(box: Box) -> None:
-    """The later one ends the earlier one's transaction and takes the rest: each once."""
+def test_two_at_a_time(box: Box, tmp_path: Path) -> None:
+    """The later one ends the earlier one's transaction, open in its middle, and takes the rest: each once."""
     box.write()
     letters = box.letters()
+    other_is_done = tmp_path / "done"
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(box.segue, "retry", "--all", plant=FEW + SLOW)
+        first = pool.submit(box.segue, "retry", "--all", plant=FEW + WAITS.format(done=str(other_is_done)))
         wait_until(lambda: len(box.sent()) >= 10, "the first transaction")
-        assert box.segue("retry", "--all", plant=FEW).returncode == 0
+        other = box.segue("retry", "--all", plant=FEW)
+        other_is_done.touch()
         done = first.result()
+    assert other.returncode == 0, other.stderr
     assert (done.returncode, "no letter is sent twice" in done.stderr) == (3, True), done.stderr
     box.assert_each_once(letters)
 

@@ -259,7 +259,7 @@ def test_a_worker_that_joins_meanwhile_fences_it(site: Site, monkeypatch: pytest
 
 DIE = """
 import os
-from segue_agents.worker.committer import Transactions as T
+from segue_agents.commit.committer import Transactions as T
 commit = T.commit
 def dying(self, offsets, group):
     self._begin()
@@ -268,6 +268,22 @@ def dying(self, offsets, group):
     os._exit(9)
 T.commit = dying
 """
+
+
+def test_records_that_cannot_be_read_are_passed_over_by_hand(site: Site) -> None:
+    """Up to the offset named, with a note; an offset behind or beyond the records is refused."""
+    site.run()
+    was = site.next_offsets()
+    site.app.publish(EVENTS)
+    for wrong in (was[0], 10**9):
+        done = site.segue("accept", f"{site.topic}:0", "--to", str(wrong))
+        assert (done.returncode, "cannot go on at" in done.stderr) == (2, True), done.stderr
+    done = site.segue("accept", f"{site.topic}:0", "--to", str(was[0] + 3))
+    assert "3 records lost at most" in done.stdout, done.stderr
+    assert site.next_offsets()[0] == was[0] + 3
+    site.goes_on()
+    (note,) = [m for m in site.app.dead_letters() if dict(m.headers())["segue.reason"] == b"gap"]
+    assert dict(note.headers())["segue.gap-why"] == b"passed over by hand"
 
 
 def test_killed_before_the_end(site: Site) -> None:

@@ -11,17 +11,17 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 from structlog.testing import capture_logs
+from tests.agents.state.test_recovery import HERE, LAYOUT, Timers
 from tests.agents.worker.conftest import wait_until
-from tests.agents.worker.test_recovery import HERE, LAYOUT, Timers
 
 from segue.errors import StateError
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
+from segue_agents.state.changelog import Changelog, Record
+from segue_agents.state.checkpoint import KEY, Checkpoint
+from segue_agents.state.recovery import Recovery
 from segue_agents.topics import state_topic, topic_configs
 from segue_agents.transport.clients import common_config, topic_identity
-from segue_agents.worker.changelog import Changelog, Record
-from segue_agents.worker.checkpoint import KEY, Checkpoint
-from segue_agents.worker.recovery import Recovery
 
 BEFORE = {"site": 5}
 

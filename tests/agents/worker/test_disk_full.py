@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from tests.agents.state.test_recovery import HERE, LAYOUT, Log, Timers, entry
 from tests.agents.worker.conftest import wait_until
-from tests.agents.worker.test_recovery import HERE, LAYOUT, Log, Timers, entry
 
 from segue_agents.outside import Outside
-from segue_agents.worker.changelog import Record
-from segue_agents.worker.checkpoint import Checkpoint
-from segue_agents.worker.recovery import ROOM_ASKED_EVERY_S, Recovery
-from segue_agents.worker.store import Store, StoreBroken, StoreFull, _sorted, free_share
+from segue_agents.state.changelog import Record
+from segue_agents.state.checkpoint import Checkpoint
+from segue_agents.state.recovery import ROOM_ASKED_EVERY_S, Recovery
+from segue_agents.state.store import Store, StoreBroken, StoreFull, _sorted, free_share
 
 DISK_BYTES = 64 << 20
 ROWS = 500
@@ -156,7 +156,7 @@ def test_free_share(tmp_path: Path) -> None:
 
 
 SMALL_BUFFERS = """
-from segue_agents.worker import store
+from segue_agents.state import store
 store.WRITE_BUFFER_BYTES = 64 << 10
 """
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tests.agents.worker.conftest import START_MS, wait_until
 
 from segue_agents.codecs.changes import decode_change
+from segue_agents.state.layouts import PREFIX, decode_known
 from segue_agents.topics import state_topic
-from segue_agents.worker.layouts import PREFIX, decode_known
 
 if TYPE_CHECKING:
     App = Any

@@ -39,6 +39,7 @@ def test_text_is_read_as_the_settings_type(name: str, text: str, value: object) 
     [
         ("partitions", "0"), ("partitions", "many"), ("web_port", "70000"), ("guarantee", "maybe"),
         ("app_id", "a/b"), ("slot", ".. /"), ("create_topics", "perhaps"), ("clock_speed", "0"), ("nonsense", "1"),
+        ("registry", "registry:8081"), ("registry", "http://"), ("registry", "http://x:99999"), ("registry", "http://x?y=1"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
@@ -47,6 +48,13 @@ def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
         Settings.load({name: value})
     assert name in str(caught.value)
     assert caught.value.to_do
+
+
+def test_a_password_in_the_registrys_address_is_refused_and_not_said() -> None:
+    """Addresses are printed; passwords belong into a file."""
+    with pytest.raises(ConfigError, match="registry_config") as caught:
+        Settings(registry="https://me:hunter2@registry:8081")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -30,7 +30,7 @@ PartitionState.step = failing
 """
 KILLED_BEFORE_THE_STORE = """
 import os
-from segue_agents.worker.store import Store
+from segue_agents.state.store import Store
 write, calls = Store.write, []
 def dying(self, states, checkpoint, gone=()):
     calls.append(1)
@@ -40,7 +40,7 @@ def dying(self, states, checkpoint, gone=()):
 Store.write = dying
 """
 UNCERTAIN_COMMIT = """
-from segue_agents.worker.committer import Reaction, TransactionLost, Transactions
+from segue_agents.commit.committer import Reaction, TransactionLost, Transactions
 repeating, calls = Transactions._repeating, []
 def uncertain(self, stage, call, *arguments):
     if stage == "commit":
@@ -182,6 +182,18 @@ def test_a_partition_full_of_rubbish_is_stopped(app: App) -> None:
     assert 'segue_records_total{outcome="dead_letter",partition="0"} 500.0' in app.metrics()
 
 
+def test_a_batch_that_cannot_be_unpacked_is_named(app: App) -> None:
+    """Kilobytes that are 120 MB: nothing behind it can be read, so the worker ends and says where and how to go on."""
+    bomb = Producer({"bootstrap.servers": app.settings.bootstrap, "compression.type": "zstd",
+                     "message.max.bytes": 200_000_000, "queue.buffering.max.kbytes": 400_000})  # fmt: skip
+    bomb.produce(f"{app.prefix}site-events", bytes(120_000_000), b"p1", partition=0)
+    assert bomb.flush(30) == 0
+    app.start()
+    assert app.exit_code() == 4
+    assert app.said(f"The batch at offset 0 of {app.prefix}site-events partition 0 cannot be read")
+    assert app.said(f"segue gaps accept {app.prefix}site-events:0 --to OFFSET")
+
+
 def test_an_open_transaction_on_an_input_is_told_and_nothing_is_skipped(app: App) -> None:
     """While a producer leaves its transaction open the metric grows; when it has ended, what was behind it is read."""
     hanging = Producer({"bootstrap.servers": app.settings.bootstrap, "transactional.id": f"{app.prefix}hanging"})
@@ -219,7 +231,7 @@ def test_latest_is_the_end_of_the_topics_at_the_first_start(app: App) -> None:
     app.publish(50)
     app.start(start_at="latest")
     ready(app)
-    wait_until(lambda: "segue_commits_total" in app.metrics(), "the first commit")
+    wait_until(lambda: "segue_commits_total 0.0" not in app.metrics(), "the first commit")
     time.sleep(1)  # the other partition's may be another
     app.end(how=signal.SIGKILL)
     at_ms = START_MS + 10**9

@@ -115,6 +115,12 @@ AGGREGATES = [
         [0, 3],
     ),
     Case(
+        "and so is its average",
+        about("avg", ">", 1.6e308),
+        priced((0, 1e308), (1, 1.5e308), (2, -1.5e308)),
+        [1, 2],
+    ),
+    Case(
         "so it is in a window",
         about("sum", "<", -1e308, window=LAST_TEN),
         priced((0, -1.5e308), (1, -1.5e308)),

@@ -176,3 +176,24 @@ def test_a_record_that_was_no_event_leaves_with_the_offset_that_passes_it() -> N
     assert [[r.offset for r in b.rejected] for b in batches] == [[1], [3]]
     assert [b.next_offsets for b in batches] == [{SITE: 2}, {SITE: 4}]
     assert sum(b.consumed[SITE] for b in batches) == 4
+
+
+def test_a_source_whose_rows_cannot_be_fed_yet_holds_the_others_back() -> None:
+    """It was at its end; what came then is waited for, ticks included, and is not late when it is fed."""
+    merger = merger_of_two(clock="ticks")
+    merger.at_end(EMAIL)
+    merger.feed(SITE, columns(PLAN, SITE, [row(T0, 0)]))
+    merger.at_end(SITE)
+    merger.tick(T0 + MINUTE, 0)
+    assert places(drain(merger)) == [(T0, SITE, 0)]
+    merger.hold(EMAIL)
+    merger.feed(SITE, columns(PLAN, SITE, [row(T0 + 3 * MINUTE, 1)]))
+    merger.at_end(SITE)
+    merger.tick(T0 + 4 * MINUTE, 1)
+    assert drain(merger) == []
+    merger.feed(EMAIL, columns(PLAN, EMAIL, [row(T0 + 2 * MINUTE, 0, 2, "open")]))
+    merger.at_end(EMAIL)
+    batches = drain(merger)
+    assert places(batches) == [(T0 + 2 * MINUTE, EMAIL, 0), (T0 + 3 * MINUTE, SITE, 1)]
+    assert [b.late for b in batches] == [[]]
+    assert merger.engine_time_ms == T0 + 4 * MINUTE
