@@ -45,7 +45,7 @@ def _hunt(names: list[str]) -> int:
     escaped = []
     with tempfile.TemporaryDirectory(prefix="segue-chaos-") as below, Ground(Path(below) / "broker") as ground:
         for name in names:
-            problems = hunt(ground.broker, ground.proxy, Path(below) / name, name)
+            problems = hunt(ground.broker, ground.proxy, Path(below) / name, name).finding.problems
             wrong = judged(name, problems)
             escaped += [name] if wrong else []
             kinds = sorted({problem.split(":")[0].split()[0] for problem in problems})

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from tests.chaos.generate import Mix
 from tests.chaos.plants import MUTANTS
-from tests.chaos.world import Plan, World
+from tests.chaos.world import Plan, Result, World
 
-EVENTS: Final = 40_000
+EVENTS: Final = 80_000
+PATIENCE_S: Final = 10.0
+"""a fault waits so long for its share of the work, so that it finds a worker in the middle of it"""
 WITHIN_S: Final = 20.0
 """a worker that gets no further counts as caught; without a bug it has to get there within that time"""
 _BUSY: Final = ("crash:commit.before", "kill", "crash:commit.before", "kill")
@@ -32,16 +34,16 @@ CONTROLS: Final[dict[str, tuple[str, ...]]] = {"control": (), "control_busy": _B
 assert set(HUNTS) == set(MUTANTS)
 
 
-def hunt(broker: Any, proxy: Any, folder: Path, name: str) -> list[str]:
-    """The problems that the checker finds with a planted bug, or with none in a control."""
+def hunt(broker: Any, proxy: Any, folder: Path, name: str) -> Result:
+    """A round with a planted bug, or with none in a control."""
     faults = CONTROLS[name] if name in CONTROLS else HUNTS[name][0]
     plan = Plan(0, Mix(EVENTS, persons=4_000), faults, foreign=False)
     mutant = "" if name in CONTROLS else name
-    world = World(broker, proxy, folder, f"m-{name}".replace("_", "-"), 2, mutant, WITHIN_S)
+    world = World(broker, proxy, folder, f"m-{name}".replace("_", "-"), 2, mutant, WITHIN_S, PATIENCE_S)
     # small batches and frequent commits, so that a fault finds work half done
     world.workers.flags = {"batch-rows": "100", "commit-interval-ms": "50", "idle-commit-interval-ms": "50"}
     try:
-        return world.round(1, plan).finding.problems
+        return world.round(1, plan)
     finally:
         world.drop()
 

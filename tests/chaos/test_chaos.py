@@ -47,4 +47,4 @@ def test_a_round_under_faults_is_exact(ground: tuple[ChaosBroker, Proxy], tmp_pa
 @pytest.mark.parametrize("mutant", ["drop_timer", "not_atomic"])
 def test_a_planted_bug_is_seen(ground: tuple[ChaosBroker, Proxy], tmp_path: Path, mutant: str) -> None:
     """A timer dropped, changes outside the transaction; `python -m tests.chaos mutants` plants all there are."""
-    assert judged(mutant, hunt(*ground, tmp_path / "w", mutant)) == ""
+    assert judged(mutant, hunt(*ground, tmp_path / "w", mutant).finding.problems) == ""

@@ -71,7 +71,7 @@ class World:
     """Topics, contracts, workers and their checker, alone under a prefix."""
 
     def __init__(self, broker: Any, proxy: Any, folder: Path, name: str, slots: int, mutant: str = "",
-                 drained_within_s: float = DRAINED_WITHIN_S) -> None:
+                 drained_within_s: float = DRAINED_WITHIN_S, patience_s: float = PATIENCE_S) -> None:
         self.folder, self.name, self.broker, self.proxy = folder, name, broker, proxy
         folder.mkdir(parents=True)
         contracts = folder / "contracts"
@@ -87,7 +87,7 @@ class World:
         self.slots = [str(i) for i in range(slots)]
         self.checker = Checker(broker.direct, name, self.inputs, self.output, self.workers.data / name)
         self.start_ms = T0_MS
-        self._drained_within_s = drained_within_s
+        self._drained_within_s, self._patience_s = drained_within_s, patience_s
         self._create()
 
     @property
@@ -209,7 +209,7 @@ class World:
         """Each fault at its share of the work, or after some patience, until the work is done."""
         first, beside = time.monotonic(), []
         for i, name in enumerate(plan.faults):
-            until = time.monotonic() + PATIENCE_S
+            until = time.monotonic() + self._patience_s
             share = (i + 0.5) / len(plan.faults)
             while (done := self._done(target)) < share and time.monotonic() < until:
                 arena.sleep(0.1)
