@@ -39,7 +39,7 @@ from segue_agents.outside import Outside
 from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
 from segue_agents.state.progress import RestoreProgress
-from segue_agents.state.store import Slot
+from segue_agents.state.slot import Slot
 from segue_agents.topics import ready_topics
 from segue_agents.transport.assignment import Assignment
 from segue_agents.transport.clients import producer_config

@@ -6,6 +6,7 @@ The store may lag behind the changelog or be lost, and is never ahead: it is wri
     checkpoint   how far a partition has come: what ties states, offsets and time together
     links        which of the changelog's records a restore believes
     layouts      which rules the states were written under
+    slot         a worker's folder, for one process at a time
     store        states and checkpoints on disk
     manifest     a look at RocksDB's own list of files before RocksDB reads it
     standing     what a store found at a start is good for: a table

@@ -21,7 +21,8 @@ from segue_agents.settings import Settings
 from segue_agents.state.changelog import Changelog
 from segue_agents.state.progress import RestoreProgress
 from segue_agents.state.recovery import Cancelled, Recovered, Recovery
-from segue_agents.state.store import Slot, StoreBroken
+from segue_agents.state.slot import Slot
+from segue_agents.state.store import StoreBroken
 from segue_agents.topics import clock_topic
 
 RESTORED_AT_ONCE: Final = 2

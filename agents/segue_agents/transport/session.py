@@ -25,7 +25,7 @@ from segue_agents.commit.committer import Committer
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
-from segue_agents.state.store import Slot
+from segue_agents.state.slot import Slot
 from segue_agents.topics import clock_topic
 from segue_agents.transport.assignment import Assignment, Ready, Refused, starting_offsets
 from segue_agents.transport.clients import source_config

@@ -11,7 +11,8 @@ import pytest
 
 from segue.errors import StateError
 from segue_agents.state.checkpoint import Checkpoint
-from segue_agents.state.store import Slot, Store, StoreBroken, wipe
+from segue_agents.state.slot import Slot
+from segue_agents.state.store import Store, StoreBroken, wipe
 
 CHECKPOINT = Checkpoint("layout", 7, 5, {"site": 3}, {"site": 1}, changelog_offset=9, written_ms=8)
 
