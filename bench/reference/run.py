@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from compare import compare
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 HERE = Path(__file__).parent
@@ -76,13 +76,13 @@ def ends(broker: str) -> dict[tuple[str, int], int]:
     return out
 
 
-def committed(admin: AdminClient, app: str, end: dict[tuple[str, int], int]) -> int:
-    """How many records the group has committed."""
+def committed(group: Consumer, end: dict[tuple[str, int], int]) -> int:
+    """How many records the group has committed. Asked by a consumer that is no member, as an AdminClient may crash."""
     try:
-        answer = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(app)])[app].result(5)
-    except Exception:  # noqa: BLE001 - the group may not be there yet, or be at a commit: asked again
+        found = group.committed([TopicPartition(t, p) for t, p in end], timeout=5)
+    except KafkaException:  # its coordinator is at a commit: asked again
         return 0
-    return sum(max(0, t.offset) for t in answer.topic_partitions if (t.topic, t.partition) in end)
+    return sum(max(0, t.offset) for t in found)
 
 
 def main() -> int:
@@ -112,7 +112,7 @@ def main() -> int:
 
 def measure(app: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Let the workers work until everything is committed."""
-    admin = AdminClient({"bootstrap.servers": arguments.broker})
+    group = Consumer({"bootstrap.servers": arguments.broker, "group.id": app, "enable.auto.commit": False})
     end = ends(arguments.broker)
     total = sum(end.values())
     workers = Workers(app, folder, arguments)
@@ -122,7 +122,7 @@ def measure(app: str, folder: Path, arguments: argparse.Namespace) -> dict[str, 
         if slot != late:
             workers.start(slot)
     ready, kill, join = None, arguments.kill, arguments.join
-    while (done := committed(admin, app, end)) < total:
+    while (done := committed(group, end)) < total:
         ready = ready or workers.ready_at()
         worked = time.time() - ready if ready else 0.0
         if kill and worked > kill:
@@ -139,6 +139,7 @@ def measure(app: str, folder: Path, arguments: argparse.Namespace) -> dict[str, 
             raise SystemExit(f"only {done} of {total} committed; logs in {folder}")
         time.sleep(0.1)
     finished = time.time()
+    group.close()
     for slot in list(workers.processes):
         workers.stop(slot, signal.SIGTERM)
     wall_s = finished - (ready or started)

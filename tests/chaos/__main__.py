@@ -1,6 +1,6 @@
 """usage: python -m tests.chaos run [--minutes M] [--seed N] [--rounds R] [--events E] [--faults F] [--workers W]
                                   [--only a,b] [--without a,b] [--act NAME] [--first ROUND] [--mutant NAME] [--keep_going 1]
-       python -m tests.chaos mutants [NAME ...]    plants each bug, and says whether it is seen
+       python -m tests.chaos mutants [NAME ...]    plants each bug, and none in controls: which are seen
        python -m tests.chaos ledger                the sum of all runs
 """
 
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import get_type_hints
 
-from tests.chaos.mutants import hunt
+from tests.chaos.mutants import CONTROLS, hunt, judged
 from tests.chaos.plants import MUTANTS
 from tests.chaos.report import ledger
 from tests.chaos.run import Ground, How, run
@@ -27,7 +27,7 @@ def main() -> int:
         runs.add_argument(f"--{name}", type=(lambda text: text not in ("", "0", "False")) if kind is bool else kind,
                           default=getattr(How(), name))  # fmt: skip
     commands.add_parser("ledger")
-    commands.add_parser("mutants").add_argument("names", nargs="*", default=MUTANTS)
+    commands.add_parser("mutants").add_argument("names", nargs="*", default=[*CONTROLS, *MUTANTS])
     given = vars(parser.parse_args())
     command = given.pop("command")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -45,9 +45,11 @@ def _hunt(names: list[str]) -> int:
     escaped = []
     with tempfile.TemporaryDirectory(prefix="segue-chaos-") as below, Ground(Path(below) / "broker") as ground:
         for name in names:
-            problems = hunt(ground.broker, ground.proxy, Path(below) / name, name)
-            print(f"{name}: {problems[0][:300] if problems else 'NOT SEEN'}", flush=True)
-            escaped += [] if problems else [name]
+            problems = hunt(ground.broker, ground.proxy, Path(below) / name, name).finding.problems
+            wrong = judged(name, problems)
+            escaped += [name] if wrong else []
+            kinds = sorted({problem.split(":")[0].split()[0] for problem in problems})
+            print(f"{name}: {'WRONG, ' + wrong[:600] if wrong else ' '.join(kinds) or 'no problem'}", flush=True)
     return 1 if escaped else 0
 
 

@@ -389,7 +389,7 @@ def _offsets_deleted(arena: Arena) -> None:
             arena.admin.delete_consumer_groups([arena.workers.app])[arena.workers.app].result(5)
             arena.forgotten = True
             break
-        except KafkaException:  # not empty yet
+        except (KafkaException, TimeoutError):  # not empty yet
             time.sleep(0.2)
     else:
         arena.miss("not met")

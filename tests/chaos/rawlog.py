@@ -101,7 +101,7 @@ def columns(source: int, messages: list[Any], start: int) -> Log:
         if (reason := _key_problem(key)) is not None:
             rejected.setdefault(i, reason)
     for i in np.flatnonzero(good & ((time < EARLIEST_MS) | (time >= LATEST_MS))).tolist():
-        rejected.setdefault(i, "no_time")
+        rejected.setdefault(i, "no_time" if time[i] <= 0 else "time_unit")
     for i in np.flatnonzero(good & (time > stamps + FUTURE_MS)).tolist():
         rejected.setdefault(i, "in_the_future")
     good[list(rejected)] = False

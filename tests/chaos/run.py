@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import shutil
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from tests.chaos.brokers import ChaosBroker
+from tests.chaos.check import Finding
 from tests.chaos.faults import FAULTS
 from tests.chaos.lasts import ACTS
 from tests.chaos.proxy import Proxy
@@ -84,7 +86,11 @@ def _rounds(how: How, report: Report, ground: Ground, work: Path, say: Any) -> N
         while time.monotonic() < until and not (how.rounds and number - how.first >= how.rounds):
             if world is None:
                 world = World(ground.broker, ground.proxy, work / f"w{number}", f"w{number}", how.workers, how.mutant)
-            result = world.round(how.seed, plan_round(how.seed, number, how.events, how.faults, only))
+            plan = plan_round(how.seed, number, how.events, how.faults, only)
+            try:
+                result = world.round(how.seed, plan)
+            except Exception:  # noqa: BLE001 (the suite's own failure is a problem, and not the end of a long run)
+                result = Result(plan, Finding([f"the suite failed: {traceback.format_exc()}"]))
             report.add(result)
             number += 1
             _tell(say, result)

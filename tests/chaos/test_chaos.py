@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.chaos.brokers import ChaosBroker
 from tests.chaos.generate import Mix
-from tests.chaos.mutants import hunt
+from tests.chaos.mutants import hunt, judged
 from tests.chaos.proxy import Proxy
 from tests.chaos.world import Plan, World
 
@@ -44,7 +44,7 @@ def test_a_round_under_faults_is_exact(ground: tuple[ChaosBroker, Proxy], tmp_pa
         world.drop()
 
 
-@pytest.mark.parametrize("mutant", ["skip_send_offsets", "drop_timer", "short_scan", "not_atomic"])
+@pytest.mark.parametrize("mutant", ["drop_timer", "not_atomic"])
 def test_a_planted_bug_is_seen(ground: tuple[ChaosBroker, Proxy], tmp_path: Path, mutant: str) -> None:
-    """Offsets that are not sent, a timer dropped, a scan believed that was cut short, changes outside the transaction."""
-    assert hunt(*ground, tmp_path / "w", mutant)
+    """A timer dropped, changes outside the transaction; `python -m tests.chaos mutants` plants all there are."""
+    assert judged(mutant, hunt(*ground, tmp_path / "w", mutant).finding.problems) == ""

@@ -162,7 +162,7 @@ class Workers:
         worker.process.stdin.close()
         if how.startswith(("code", "did")):
             words = self.last_words(slot, 30)
-            how = "code 3: another has its slot" if how.startswith("code 3") and "Another worker" in words else how
+            how = "code 4: another has its slot" if how.startswith("code 4") and "Another worker" in words else how
             self.odd[how] = words
         self.exits[how] += 1
 

@@ -27,10 +27,10 @@ DRAINED_WITHIN_S: Final = 120.0
 """after the last fault everything must be committed; a lost transaction may hold it up for some seconds"""
 
 FORESEEN: Final = frozenset({
-    "killed", "crashed", "ended", "ended while it started", "code 75", "code 75 after SIGTERM", "code 4",
-    "code 4 after SIGTERM", "code 3: another has its slot",
+    "killed", "crashed", "ended", "ended while it started", "code 75", "code 75 after SIGTERM", "code 3",
+    "code 3 after SIGTERM", "code 4: another has its slot",
 })  # fmt: skip
-"""ends of workers: 75 asks to be started again, 4 is a Kafka that cannot be reached at the start"""
+"""ends of workers: 75 asks to be started again, 3 is a Kafka that cannot be reached at the start"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class World:
     """Topics, contracts, workers and their checker, alone under a prefix."""
 
     def __init__(self, broker: Any, proxy: Any, folder: Path, name: str, slots: int, mutant: str = "",
-                 drained_within_s: float = DRAINED_WITHIN_S) -> None:
+                 drained_within_s: float = DRAINED_WITHIN_S, patience_s: float = PATIENCE_S) -> None:
         self.folder, self.name, self.broker, self.proxy = folder, name, broker, proxy
         folder.mkdir(parents=True)
         contracts = folder / "contracts"
@@ -87,7 +87,7 @@ class World:
         self.slots = [str(i) for i in range(slots)]
         self.checker = Checker(broker.direct, name, self.inputs, self.output, self.workers.data / name)
         self.start_ms = T0_MS
-        self._drained_within_s = drained_within_s
+        self._drained_within_s, self._patience_s = drained_within_s, patience_s
         self._create()
 
     @property
@@ -209,7 +209,7 @@ class World:
         """Each fault at its share of the work, or after some patience, until the work is done."""
         first, beside = time.monotonic(), []
         for i, name in enumerate(plan.faults):
-            until = time.monotonic() + PATIENCE_S
+            until = time.monotonic() + self._patience_s
             share = (i + 0.5) / len(plan.faults)
             while (done := self._done(target)) < share and time.monotonic() < until:
                 arena.sleep(0.1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import segue_schemas
@@ -54,6 +54,8 @@ class Floor:
         self.app, self.output = f"{self.prefix}app", f"{self.prefix}changes"
         self.dead_letters = f"segue-{self.app}-dead-letters"
         self.admin = AdminClient({"bootstrap.servers": self.broker})
+        # no member: it never subscribes. An AdminClient asked for a group's offsets may crash (librdkafka 2.16)
+        self.group = Consumer({"bootstrap.servers": self.broker, "group.id": self.app, "enable.auto.commit": False})
         for made in self.admin.create_topics([NewTopic(t, PARTITIONS, 1) for t in self.inputs]).values():
             made.result()
 
@@ -101,11 +103,12 @@ class Floor:
 
     def committed(self) -> int:
         """Input records whose offsets the group has committed."""
+        asked = [TopicPartition(t, p) for t in self.inputs for p in range(PARTITIONS)]
         try:
-            group = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self.app)])[self.app].result(5)
-        except Exception:  # noqa: BLE001 - no group yet, or its coordinator is at a commit: asked again
+            found = self.group.committed(asked, timeout=5)
+        except KafkaException:  # no coordinator yet, or it is at a commit: asked again
             return 0
-        return sum(max(0, p.offset) for p in group.topic_partitions if p.topic in self.inputs)
+        return sum(max(0, p.offset) for p in found)
 
     def total(self) -> int:
         return len(list(self.read(self.inputs)))
@@ -194,3 +197,4 @@ def open_floor(broker: str, prefix: str, folder: Path, rules: Path = RULES) -> I
     finally:
         for child in floor.children:
             child.stop()
+        floor.group.close()
