@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from tests.streams.testing.golden import catalog
 
@@ -199,7 +201,7 @@ class Forgetful(Engine):
             def load(self, person: bytes, encoded: bytes | None) -> None:
                 """Loses it."""
 
-            def restore(self, person: bytes, encoded: bytes) -> None:
+            def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
                 """Loses it."""
 
         return State(self.program, index)
