@@ -23,6 +23,11 @@ PAUSE_S: Final = (0.1, 2.0)
 """before a repeated call: at most, at first and later"""
 
 
+_RAISED_HERE: Final = (KafkaException, SystemError)
+"""by poll and flush once an error is fatal. SystemError: confluent_kafka calls back with that error already set, so that
+whatever the callback does fails"""
+
+
 class Producing:
     """Holds the producer. Configuration, then the clients to make it from."""
 
@@ -67,18 +72,18 @@ class Producing:
         """Hears what the producer has to say, which otherwise would pile up in it. Does not wait."""
         producer = self._producer  # another thread may be in `open`
         if producer is not None:
-            with suppress(KafkaException):
+            with suppress(*_RAISED_HERE):
                 producer.poll(0)
 
     def _hear(self, within_s: float) -> None:
         # a fatal error is raised here too; the next call that means something says the same
-        with suppress(KafkaException):
+        with suppress(*_RAISED_HERE):
             self._producer.poll(within_s)
 
     def _flush(self, within_s: float) -> None:
         """Until all is answered for or time is up. What has failed shows in the calls that follow."""
         until = self._outside.monotonic() + within_s
-        with suppress(KafkaException):
+        with suppress(*_RAISED_HERE):
             while self._producer.flush(CALL_WITHIN_S) and self._outside.monotonic() < until:
                 pass
 
