@@ -267,7 +267,21 @@ def _short_scan() -> None:
 
 
 def _ignore_lost() -> None:
+    """And offsets without the member's generation, since the group alone would fence it."""
     import importlib
+
+    real = confluent_kafka.Producer
+
+    class Unfenced(real):  # type: ignore[misc, valid-type]
+        def __init__(self, config: Any, *arguments: Any) -> None:
+            super().__init__(config, *arguments)
+            group = config.get("transactional.id", "").rsplit("-", 1)[0]
+            self.anybody = confluent_kafka.Consumer({"bootstrap.servers": config["bootstrap.servers"], "group.id": group})
+
+        def send_offsets_to_transaction(self, offsets: Any, _group: Any, *arguments: Any) -> None:
+            super().send_offsets_to_transaction(offsets, self.anybody.consumer_group_metadata(), *arguments)
+
+    confluent_kafka.Producer = Unfenced
 
     for module in ("segue_agents.transport.session", "segue_agents.transport.source"):
         try:
