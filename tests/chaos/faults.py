@@ -28,6 +28,8 @@ SESSION_S: Final = SESSION_MS / 1000
 REFUSES_WITHIN_S: Final = 20.0
 MEETS_WITHIN_S: Final = 5.0
 """a request of the kind that a trap waits for"""
+STALE_S: Final = 2.2
+"""above the 1.7 s after which a worker sends a request again that was not answered"""
 BESIDE: Final = frozenset({"end_txn_held", "end_txn_reply_lost", "protocol_error", "request_lost", "request_held"})
 """thrown while others are: they touch the proxy alone, and single requests of it"""
 END_TXN_CODES: Final = (7, 14, 15, 16, 51, 47, 48, 53, 90)
@@ -226,6 +228,15 @@ def _end_txn_reply_lost(arena: Arena) -> None:
     _sprung(arena, Trap(kinds.END_TXN, act, arena.chance.randint(1, 2), seconds=3.0), 1.0)
 
 
+@fault("end_txn_stale", 2, 2)
+def _end_txn_stale(arena: Arena) -> None:
+    """The end of a transaction arrives long after its repetition, within the next one, and its worker dies at once."""
+    if not _sprung(arena, Trap(kinds.END_TXN, "hold", seconds=STALE_S), STALE_S + 0.02):
+        for slot in arena.slots:
+            arena.workers.kill(slot)
+        arena.tend()
+
+
 @fault("protocol_error", 7, 6)
 def _protocol_error(arena: Arena) -> None:
     """A request is done and its reply says an error, or the other way round: nothing can be concluded from it."""
@@ -248,16 +259,20 @@ def _request_held(arena: Arena) -> None:
     _sprung(arena, Trap(api, "hold", seconds=SESSION_S * 1.5), SESSION_S * 1.5)
 
 
-def _sprung(arena: Arena, trap: Trap, then_s: float) -> None:
-    """Sets a trap, waits until it was stepped into, and lets it act. One that nobody meets is not counted."""
+def _sprung(arena: Arena, trap: Trap, then_s: float) -> bool:
+    """Sets a trap, waits until it was stepped into, and lets it act. One that nobody meets is not counted.
+
+    Returns whether nobody met it.
+    """
     arena.proxy.trap(trap)
     until = time.monotonic() + MEETS_WITHIN_S
     while not trap.sprung and time.monotonic() < until:
-        arena.sleep(0.05)
+        arena.sleep(0.01)
     arena.sleep(then_s)
     if not trap.sprung:
         arena.miss("not met")
     arena.proxy.traps = [t for t in arena.proxy.traps if t is not trap]
+    return not trap.sprung
 
 
 @fault("connections_reset", 18, 4)

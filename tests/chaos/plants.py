@@ -16,6 +16,8 @@ from typing import Any, Final
 import confluent_kafka
 import msgspec
 
+STACKS_SIGNAL: Final = signal.SIGXCPU
+"""nobody else has a handler for it"""
 POINTS: Final = (
     "changes.before", "changes.after", "states.before", "offsets.before", "offsets.after", "commit.before", "commit.after",
     "store.before", "store.after", "restore.before", "restore.after", "open.before", "open.after", "scan",
@@ -144,11 +146,11 @@ def skew(offset_ms: int, step_ms: int, after_s: float) -> None:
 
 
 def stacks(folder: str) -> None:
-    """Every thread's stack goes into a file when SIGUSR1 comes."""
+    """Every thread's stack goes into a file when the signal comes; Faust has SIGUSR1 and prints people's data at it."""
     import faulthandler
     from pathlib import Path
 
-    faulthandler.register(signal.SIGUSR1, Path(folder, f"stacks-{os.getpid()}").open("w"), all_threads=True)  # noqa: SIM115
+    faulthandler.register(STACKS_SIGNAL, Path(folder, f"stacks-{os.getpid()}").open("w"), all_threads=True)  # noqa: SIM115
 
 
 def short_poll(max_poll_ms: int) -> None:
@@ -267,7 +269,21 @@ def _short_scan() -> None:
 
 
 def _ignore_lost() -> None:
+    """And offsets without the member's generation, since the group alone would fence it."""
     import importlib
+
+    real = confluent_kafka.Producer
+
+    class Unfenced(real):  # type: ignore[misc, valid-type]
+        def __init__(self, config: Any, *arguments: Any) -> None:
+            super().__init__(config, *arguments)
+            group = config.get("transactional.id", "").rsplit("-", 1)[0]
+            self.anybody = confluent_kafka.Consumer({"bootstrap.servers": config["bootstrap.servers"], "group.id": group})
+
+        def send_offsets_to_transaction(self, offsets: Any, _group: Any, *arguments: Any) -> None:
+            super().send_offsets_to_transaction(offsets, self.anybody.consumer_group_metadata(), *arguments)
+
+    confluent_kafka.Producer = Unfenced
 
     for module in ("segue_agents.transport.session", "segue_agents.transport.source"):
         try:

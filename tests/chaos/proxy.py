@@ -128,7 +128,8 @@ class Proxy:
         both = [asyncio.ensure_future(self._up(reader, up_writer, replies)),
                 asyncio.ensure_future(self._down(up_reader, writer, replies))]  # fmt: skip
         try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(asyncio.CancelledError):  # at the end of all; asyncio would print it
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in both:
                 task.cancel()

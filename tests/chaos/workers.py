@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.chaos.plants import STACKS_SIGNAL
+
 ROOT: Final = Path(__file__).parents[2]
 STOP_WITHIN_S: Final = 30
 SESSION_MS: Final = 3_000
@@ -171,7 +173,7 @@ class Workers:
         worker = self.running.get(slot)
         if worker is None or worker.process.poll() is not None:
             return
-        worker.process.send_signal(signal.SIGUSR1)
+        worker.process.send_signal(STACKS_SIGNAL)
         time.sleep(1)
         gdb = shutil.which("gdb")
         if gdb is not None:

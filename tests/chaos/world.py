@@ -259,7 +259,7 @@ class World:
 
     def _odd(self, exits: Any) -> list[str]:
         """Ends of workers that nobody meant."""
-        return [f"{n} workers ended with {how}: {self.workers.odd.get(how)}" for how, n in exits.items()
+        return [f"ends: {n} workers ended with {how}: {self.workers.odd.get(how)}" for how, n in exits.items()
                 if how not in FORESEEN]  # fmt: skip
 
 

@@ -76,8 +76,8 @@ class Changelog:
         """Committed records from `start` up to `end`, in pieces.
 
         It ends by the position, never by having seen the record `end - 1`, which may be a transaction's marker or
-        compacted away. An open transaction before `end` is waited for. Raises Unreachable when that takes too long,
-        StateError for a checkpoint that cannot be read.
+        compacted away. An open transaction before `end` is waited for, with empty pieces meanwhile, so that whoever reads
+        can leave it. Raises Unreachable when that takes too long, StateError for a checkpoint that cannot be read.
         """
         if start >= end:
             return
@@ -93,7 +93,9 @@ class Changelog:
                     yield piece
                 if position > before:
                     moved_at = monotonic()
-                elif monotonic() - moved_at > STALLED_AFTER_S:
+                    continue
+                yield Piece([], position)
+                if monotonic() - moved_at > STALLED_AFTER_S:
                     raise Unreachable(
                         f"{self.topic} partition {partition} stands at offset {position} of {end}.",
                         "A transaction hangs there? kafka-transactions.sh find-hanging names it.",
