@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.agents.worker.floor import PARTITIONS, Floor, open_floor
 
-EVENTS, PERSONS = 12_000, 300
+EVENTS, PERSONS = 20_000, 300
 # small batches and frequent commits, so that what happens finds work half done
 SLOWLY = ("--clock", "none", "--batch-rows", "20", "--commit-interval-ms", "30", "--idle-commit-interval-ms", "30",
           "--session-timeout-ms", "6000")  # fmt: skip
@@ -31,9 +31,12 @@ def test_workers_come_and_go(floor: Floor, protocol: str) -> None:
     slowly = (*SLOWLY, "--group-protocol", protocol)
     first = floor.start(0, *slowly)
     floor.wait_for(EVENTS // 6)
-    for share in (0.35, 0.5):
+    for times in (1, 2):
         second = floor.start(1, *slowly)
-        assert floor.wait_for(int(share * EVENTS)) < EVENTS
+        until = time.monotonic() + 40
+        while floor.said(1, "partition_ready") < times * PARTITIONS // 2:
+            assert time.monotonic() < until, second.last_words()
+            time.sleep(0.05)
         second.stop()
     floor.wait_for(EVENTS)
     first.stop()
