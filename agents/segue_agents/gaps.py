@@ -31,11 +31,10 @@ from segue_agents.settings import Settings
 from segue_agents.state.changelog import Changelog
 from segue_agents.state.checkpoint import KEY, Checkpoint
 from segue_agents.topics import clock_topic, dead_letters_topic, input_topics, state_topic
-from segue_agents.transport.clients import changelog_config, common_config, producer_config, source_config
+from segue_agents.transport.asking import COMMITTED_WITHIN_S, bounds, committed_offsets, partition_counts
+from segue_agents.transport.clients import changelog_config, common_config, source_config, transactional_config
 from segue_agents.worker.dead_letters import PREFIX, REASON
 
-ANSWER_WITHIN_S: Final = 40.0
-"""committed offsets: a dead worker's open transaction is waited for, 15 s by default"""
 ALONE_WITHIN_S: Final = 30.0
 TAIL_RECORDS: Final = 2_000
 """of the changelog, read for the newest checkpoint; each further look is ten times as long"""
@@ -151,7 +150,7 @@ def describe(gap: Gap) -> tuple[str, str]:
 
 def find_gaps(settings: Settings) -> list[Gap]:
     """Of all inputs and the clock, in the order of topics and partitions. Raises Unreachable, StateError."""
-    counts = _partition_counts(settings)
+    counts = partition_counts(AdminClient(common_config(settings)), settings.bootstrap)
     topics = (*input_topics(settings), clock_topic(settings.app_id))
     indexes = counts.get(state_topic(settings.app_id), 0)
     if not indexes:
@@ -161,14 +160,18 @@ def find_gaps(settings: Settings) -> list[Gap]:
     consumer = Consumer({**changelog_config(settings, "read_committed"), "group.id": settings.app_id})
     with closing(consumer):
         wanted = [(t, p) for t in topics for p in range(max(indexes, counts.get(t, 0)))]
-        committed = _committed(consumer, settings, wanted)
+        asked = [TopicPartition(t, p) for t, p in wanted]
+        committed = {
+            (p.topic, p.partition): p.offset for p in committed_offsets(consumer, settings.app_id, asked)
+            if p.error is None and p.offset >= 0
+        }
         return [g for t, p in wanted if (g := _look(consumer, settings, counts, t, p, checkpoints, committed)) is not None]
 
 
 def _look(consumer: Any, settings: Settings, counts: Mapping[str, int], topic: str, partition: int,
           checkpoints: Mapping[int, Checkpoint | None], committed: Mapping[tuple[str, int], int]) -> Gap | None:
     if partition not in checkpoints:
-        _, high = _bounds(consumer, topic, partition)
+        _, high = bounds(consumer, topic, partition)
         return Gap(topic, partition, 0, high, None, "partition added")
     of = checkpoints[partition]
     at, group_at = None if of is None else of.offsets.get(topic), committed.get((topic, partition))
@@ -178,7 +181,7 @@ def _look(consumer: Any, settings: Settings, counts: Mapping[str, int], topic: s
         start = at if at is not None else group_at
         return None if start is None else Gap(topic, partition, start, start, None, "topic missing")
     follows = settings.guarantee == "at_least_once"
-    gap = judge(topic, partition, at, group_at, _bounds(consumer, topic, partition), follows)
+    gap = judge(topic, partition, at, group_at, bounds(consumer, topic, partition), follows)
     return gap and replace(gap, ticks=topic == clock_topic(settings.app_id))
 
 
@@ -235,7 +238,7 @@ def _by_hand(settings: Settings, names: set[str], gaps: list[Gap], to: int) -> G
         checkpoint = newest_checkpoint(changelog, int(index))
     at = 0 if checkpoint is None else checkpoint.offsets.get(topic, 0)
     with closing(Consumer(changelog_config(settings, "read_committed"))) as consumer:
-        _, high = _bounds(consumer, topic, int(index))
+        _, high = bounds(consumer, topic, int(index))
     if not at < to <= high:
         raise ConfigError(f"{name} stands at offset {at} and ends before {high}; it cannot go on at {to}.",
                           f"Name an offset from {at + 1} to {high}.")
@@ -246,7 +249,8 @@ def refuse_workers(settings: Settings) -> None:
     """Raises StateError while the group has members."""
     admin = AdminClient(common_config(settings))  # kept: without it nothing would ever be answered
     try:
-        members = admin.describe_consumer_groups([settings.app_id])[settings.app_id].result(timeout=ANSWER_WITHIN_S).members
+        described = admin.describe_consumer_groups([settings.app_id])[settings.app_id]
+        members = described.result(timeout=COMMITTED_WITHIN_S).members
     except KafkaException as error:
         if error.args[0].code() in (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.INVALID_GROUP_ID):
             return
@@ -264,7 +268,7 @@ def _alone(settings: Settings) -> Iterator[Any]:
     """As the only member of the group; gives its metadata, under which a commit fails once anybody else has joined."""
     config = source_config(settings, "gaps")
     config.pop("group.instance.id", None)  # a static member would be waited for after it has gone
-    counts = _partition_counts(settings)
+    counts = partition_counts(AdminClient(common_config(settings)), settings.bootstrap)
     topics = [t for t in (*input_topics(settings), clock_topic(settings.app_id)) if t in counts]
     everything = {(t, p) for t in topics for p in range(counts[t])}
     has: set[tuple[str, int]] = set()
@@ -290,10 +294,7 @@ def _alone(settings: Settings) -> Iterator[Any]:
 
 
 def _write(settings: Settings, gaps: list[Gap], group: Any, who: str, now_ms: int) -> None:
-    transactions = Transactions({
-        **producer_config(settings, "gaps"), "transactional.id": f"{settings.app_id}-gaps",
-        "transaction.timeout.ms": settings.transaction_timeout_ms,
-    }, Outside())  # fmt: skip
+    transactions = Transactions(transactional_config(settings, "gaps"), Outside())
     try:
         transactions.open()
         for index, checkpoint in _moved(settings, gaps).items():
@@ -335,33 +336,3 @@ def audit_headers(gap: Gap, who: str, now_ms: int) -> list[tuple[str, bytes]]:
         "segue.gap-why": gap.why, "segue.accepted-by": who, "segue.accepted-at-ms": now_ms,
     }
     return [(name, str(value).encode()) for name, value in said.items()]
-
-
-# --- asking Kafka
-
-
-def _partition_counts(settings: Settings) -> dict[str, int]:
-    try:
-        found = AdminClient(common_config(settings)).list_topics(timeout=10.0).topics
-    except KafkaException as error:
-        raise Unreachable(f"No Kafka answers at {settings.bootstrap} ({error.args[0].str()}).",
-                          "Check the address, or start one with `segue up`.") from error
-    return {name: len(topic.partitions) for name, topic in found.items() if topic.error is None}
-
-
-def _committed(consumer: Any, settings: Settings, wanted: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
-    try:
-        found = consumer.committed([TopicPartition(t, p) for t, p in wanted], timeout=ANSWER_WITHIN_S)
-    except KafkaException as error:
-        raise Unreachable(f"The committed offsets of group {settings.app_id!r} cannot be learnt: {error.args[0].str()}.",
-                          "A transaction of a dead worker hangs there? See the broker's log.") from error
-    return {(p.topic, p.partition): p.offset for p in found if p.error is None and p.offset >= 0}
-
-
-def _bounds(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
-    try:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0, cached=False)
-    except KafkaException as error:
-        raise Unreachable(f"The ends of {topic} partition {partition} cannot be learnt: {error.args[0].str()}.",
-                          "See the broker's log.") from error
-    return int(low), int(high)

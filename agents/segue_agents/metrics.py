@@ -96,10 +96,6 @@ class Metrics:
         """Into a histogram."""
         self._of(name, labels).observe(value)
 
-    def remove(self, name: str, *labels: str) -> None:
-        """A gauge that holds no longer."""
-        _remove(self._made[name], *labels)
-
     def forget(self, partition: int) -> None:
         """The gauges of a partition that has gone to another worker."""
         for metric in METRICS:

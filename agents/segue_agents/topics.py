@@ -18,9 +18,9 @@ from segue.catalog import Catalog
 from segue.errors import ConfigError, Unreachable
 from segue.limits import STATE_BYTES
 from segue_agents.settings import Settings
+from segue_agents.transport.asking import ANSWER_WITHIN_S, partition_counts
 from segue_agents.transport.clients import common_config
 
-ANSWER_WITHIN_S: Final = 10.0
 _DAY_MS: Final = 86_400_000
 DELETE_RETENTION_MS: Final = _DAY_MS
 """a tombstone of the changelog can be read for that long; who has been away longer may have missed one"""
@@ -69,7 +69,7 @@ def create_topics(settings: Settings, partitions: int) -> None:
     """
     admin = AdminClient(common_config(settings))
     configs: dict[str, dict[str, str]] = {**{t: {} for t in input_topics(settings)}, **topic_configs(settings)}
-    missing = [t for t in configs if t not in _partition_counts(settings, admin)]
+    missing = [t for t in configs if t not in partition_counts(admin, settings.bootstrap)]
     if not missing:
         return
     made = admin.create_topics(
@@ -95,7 +95,7 @@ def ready_topics(settings: Settings) -> int:
     Unreachable.
     """
     admin = AdminClient(common_config(settings))
-    counts = _partition_counts(settings, admin)
+    counts = partition_counts(admin, settings.bootstrap)
     inputs = input_topics(settings)
     needed = (*inputs, *topic_configs(settings))
     if settings.create_topics:
@@ -150,18 +150,7 @@ def _counts_with(needed: tuple[str, ...], settings: Settings, admin: Any) -> dic
     """Waits until the metadata shows what has just been created: brokers learn of it a moment later."""
     until = time.monotonic() + ANSWER_WITHIN_S
     while True:
-        counts = _partition_counts(settings, admin)
+        counts = partition_counts(admin, settings.bootstrap)
         if all(counts.get(topic) for topic in needed) or time.monotonic() > until:
             return counts
         time.sleep(0.1)
-
-
-def _partition_counts(settings: Settings, admin: Any) -> dict[str, int]:
-    try:
-        found = admin.list_topics(timeout=ANSWER_WITHIN_S).topics
-    except KafkaException as error:
-        raise Unreachable(
-            f"No Kafka answers at {settings.bootstrap} ({error.args[0].str()}).",
-            "Check the address, or start one with `segue up`.",
-        ) from error
-    return {name: len(topic.partitions) for name, topic in found.items() if topic.error is None}

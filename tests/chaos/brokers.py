@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from segue_agents.embedded import server
+from segue_agents.processes import end
 
 SEGMENT_BYTES = 32 << 20
 """small, so that what has been checked can be deleted and its room is free again"""
@@ -69,14 +70,8 @@ class ChaosBroker:
     def stop(self) -> None:
         """Asks, waits, kills."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end(process, STOP_WITHIN_S)
 
     def _properties(self, logs: Path) -> str:
         text = server.PROPERTIES.format(port=self.port, controller_port=self._controller, log_dir=logs.resolve())

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 from segue.errors import ConfigError
 from segue.limits import WRITER_SCHEMA_BYTES
+from segue_agents.key_values import read_key_values
 
 CONNECT_WITHIN_S: Final = 5.0
 ANSWER_WITHIN_S: Final = 10.0
@@ -147,7 +148,7 @@ def open_registry(url: str, config: Path | None, environ: Mapping[str, str] = os
     """The registry of the settings `registry` and `registry_config`; None for `none`. Raises ConfigError."""
     if url == "none":
         return None
-    given = {} if config is None else _read_config(config)
+    given = {} if config is None else read_key_values(config, "registry_config", _CONFIG)
     if environ.get(USER_INFO):
         given.setdefault("basic.auth.user.info", environ[USER_INFO])
     return Registry(url, given)
@@ -180,21 +181,3 @@ def _tls(config: Mapping[str, str]) -> ssl.SSLContext:
         raise ConfigError(f"A certificate of the schema registry cannot be read: {error}.",
                           "Check ssl.ca.location, ssl.certificate.location and ssl.key.location.") from error
     return context
-
-
-def _read_config(path: Path) -> dict[str, str]:
-    """key=value lines. No value is ever part of an error: it may be a password."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"registry_config {path} cannot be read.", "Check the path.") from error
-    config = {}
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        key, equals, value = text.partition("=")
-        if not equals or key.strip() not in _CONFIG:
-            raise ConfigError(f"{path}:{number} is no key=value line with a known key.", f"Keys: {', '.join(_CONFIG)}.")
-        config[key.strip()] = value.strip()
-    return config

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -92,9 +91,9 @@ class Schemas:
     """The schemas of all ids met so far. `get` from the reading thread, `turn` from one of its own."""
 
     def __init__(self, registry: Asked, folder: SchemaFolder, metrics: Metrics, outside: Outside | None = None,
-                 pace: Pace | None = None, chance: Callable[[], float] = random.random) -> None:
+                 pace: Pace | None = None) -> None:
         self._registry, self._folder, self._metrics = registry, folder, metrics
-        self._outside, self._pace, self._chance = outside or Outside(), pace or Pace(), chance
+        self._outside, self._pace = outside or Outside(), pace or Pace()
         self._lock = threading.Lock()
         self._wake, self._closed = threading.Event(), threading.Event()
         self._known: dict[int, Known] = {}
@@ -254,7 +253,7 @@ class Schemas:
 
     def _delay(self, first_s: float, times: int) -> float:
         """Doubled each time, and by chance between half of it and all, so that workers do not ask in step."""
-        return min(self._pace.most_s, first_s * 2.0 ** min(times - 1, 30)) * (0.5 + 0.5 * self._chance())
+        return min(self._pace.most_s, first_s * 2.0 ** min(times - 1, 30)) * (0.5 + 0.5 * self._outside.chance())
 
 
 def _read(schema_id: int, found: Found) -> Known | Missing:

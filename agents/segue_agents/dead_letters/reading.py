@@ -13,10 +13,10 @@ from segue.errors import ConfigError, Unreachable
 from segue_agents.dead_letters.letter import RETRIED, RETRIED_OFFSETS, Letter, Place, letter_of, offsets_in
 from segue_agents.settings import Settings
 from segue_agents.topics import dead_letters_topic
+from segue_agents.transport.asking import ANSWER_WITHIN_S, bounds
 from segue_agents.transport.clients import changelog_config
 
 READ_AT_ONCE: Final = 1_000
-ANSWER_WITHIN_S: Final = 10.0
 STALLED_AFTER_S: Final = 60.0
 """an open transaction of a dead worker holds up a reader until its timeout, 15 s by default"""
 
@@ -55,7 +55,7 @@ def read_letter(settings: Settings, place: Place) -> Letter:
     with closing(_consumer(settings, "read_committed")) as consumer:
         if place.partition in _partitions(consumer, settings, topic):
             at = TopicPartition(topic, place.partition, place.offset)
-            low, high = _bounds(consumer, topic, place.partition)
+            low, high = bounds(consumer, topic, place.partition)
             consumer.assign([at] if low <= place.offset < high else [])
             until = time.monotonic() + ANSWER_WITHIN_S
             while low <= place.offset < high and time.monotonic() < until:
@@ -97,12 +97,13 @@ def _partitions(consumer: Any, settings: Settings, topic: str) -> list[int]:
 def _starts(consumer: Any, topic: str, partitions: list[int], since_ms: int | None) -> list[Any]:
     """With the offset each begins at; -1: nothing there is as young as that."""
     if since_ms is None:
-        return [TopicPartition(topic, p, _bounds(consumer, topic, p)[0]) for p in partitions]
+        return [TopicPartition(topic, p, bounds(consumer, topic, p)[0]) for p in partitions]
     asked = [TopicPartition(topic, p, since_ms) for p in partitions]
     try:
         return list(consumer.offsets_for_times(asked, timeout=ANSWER_WITHIN_S))
     except KafkaException as error:
-        raise _unknown(topic, error) from error
+        raise Unreachable(f"The offsets of {topic} at a time cannot be learnt: {error.args[0].str()}.",
+                          "See the broker's log.") from error
 
 
 def _whole_ends(settings: Settings, starts: list[Any]) -> dict[int, int]:
@@ -112,15 +113,7 @@ def _whole_ends(settings: Settings, starts: list[Any]) -> dict[int, int]:
 
 
 def _ends(consumer: Any, starts: list[Any]) -> dict[int, int]:
-    return {p.partition: _bounds(consumer, p.topic, p.partition)[1] for p in starts}
-
-
-def _bounds(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
-    try:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_WITHIN_S, cached=False)
-    except KafkaException as error:
-        raise _unknown(topic, error) from error
-    return int(low), int(high)
+    return {p.partition: bounds(consumer, p.topic, p.partition)[1] for p in starts}
 
 
 def _reached(message: Any) -> int:
@@ -133,7 +126,3 @@ def _reached(message: Any) -> int:
     if error.retriable() or error.code() < 0:
         return -1  # of the connection, not of the topic: librdkafka comes back by itself
     raise Unreachable(f"Reading {message.topic()} failed: {error.str()}.", "See the broker's log.")
-
-
-def _unknown(topic: str, error: Any) -> Unreachable:
-    return Unreachable(f"The ends of {topic} cannot be learnt: {error.args[0].str()}.", "See the broker's log.")

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer
 
 from segue.errors import ConfigError, Unreachable
 from segue_agents.commit.committer import TransactionLost, Transactions
@@ -24,12 +24,12 @@ from segue_agents.dead_letters.reading import read_letters, read_retried
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import dead_letters_topic, input_topics
-from segue_agents.transport.clients import changelog_config, producer_config
+from segue_agents.transport.asking import partition_counts
+from segue_agents.transport.clients import changelog_config, transactional_config
 
 LETTERS_AT_ONCE: Final = 1_000
 BYTES_AT_ONCE: Final = 16 << 20
 """of one transaction"""
-ANSWER_WITHIN_S: Final = 10.0
 _AGAIN: Final = "See the broker's log, and run the same command again: no letter is sent twice."
 BY_KEY: Final = -1
 """the partition that the partitioner chooses"""
@@ -130,10 +130,11 @@ def _sender(settings: Settings, dry_run: bool) -> Iterator[Callable[[list[Letter
     if dry_run:
         yield lambda _letters: None
         return
-    transactions = Transactions(_config(settings), Outside())
+    config = transactional_config(settings, "dead-letters-retry")
+    transactions = Transactions({**config, "partitioner": "murmur2_random"}, Outside())  # as the producers'
     topic = dead_letters_topic(settings.app_id)
     with closing(Consumer(changelog_config(settings, "read_committed"))) as consumer:
-        partitions = _partitions(consumer, settings)
+        partitions = partition_counts(consumer, settings.bootstrap)
         group = consumer.consumer_group_metadata()
 
         def send(letters: list[Letter]) -> None:
@@ -157,21 +158,3 @@ def _sender(settings: Settings, dry_run: bool) -> Iterator[Callable[[list[Letter
             raise Unreachable(f"The retry stopped: {lost.what}", _AGAIN) from lost
         finally:
             transactions.drop()
-
-
-def _config(settings: Settings) -> dict[str, Any]:
-    return {
-        **producer_config(settings, "dead-letters-retry"),
-        "transactional.id": f"{settings.app_id}-dead-letters-retry",
-        "transaction.timeout.ms": settings.transaction_timeout_ms,
-        "partitioner": "murmur2_random",  # as the producers'
-    }
-
-
-def _partitions(consumer: Any, settings: Settings) -> dict[str, int]:
-    try:
-        found = consumer.list_topics(timeout=ANSWER_WITHIN_S).topics
-    except KafkaException as error:
-        raise Unreachable(f"No Kafka answers at {settings.bootstrap} ({error.args[0].str()}).",
-                          "Check the address.") from error
-    return {name: len(topic.partitions) for name, topic in found.items()}

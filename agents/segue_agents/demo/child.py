@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from segue_agents.processes import end
+
 STOP_WITHIN_S: Final = 10
 """a worker finishes its batch and commits; beyond this it is killed, which loses nothing"""
 LOG_LINES_SHOWN: Final = 12
@@ -58,12 +60,7 @@ class Child:
         if process is None:
             return
         assert process.stdin is not None
-        process.terminate()
-        try:
-            process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, STOP_WITHIN_S)
         process.stdin.close()
 
     def last_words(self) -> str:

@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from segue_agents.embedded.jars import Progress
 from segue_agents.embedded.server import Kafka, ensure_kafka, free_ports, launch, wait_until_ready
+from segue_agents.processes import end
 
 STOP_WITHIN_S: Final = 10
 """a stop takes half a second; beyond this it is killed, which costs the next start a log check"""
@@ -60,14 +61,8 @@ class Broker:
         """Ends the server: asks, waits, kills. Harmless when it does not run."""
         atexit.unregister(self.stop)
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end(process, STOP_WITHIN_S)
 
     def __enter__(self) -> Self:
         self.start()

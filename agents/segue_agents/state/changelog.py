@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
 from segue.errors import Unreachable
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.state.checkpoint import KEY, Checkpoint, decode_checkpoint
 from segue_agents.topics import state_topic
+from segue_agents.transport.asking import bounds
 from segue_agents.transport.clients import changelog_config, common_config
 
 READ_AT_ONCE: Final = 1_000
 """measured: 0.43 us a record; at 5,000 0.50"""
-ANSWER_WITHIN_S: Final = 10.0
 STALLED_AFTER_S: Final = 90.0
 """an open transaction of a dead worker holds up a reader until its timeout, 15 s by default"""
 
@@ -62,15 +62,7 @@ class Changelog:
 
     def bounds(self, partition: int) -> tuple[int, int]:
         """The first offset there, and the one after the last, of open transactions too. Raises Unreachable."""
-        try:
-            low, high = self._all.get_watermark_offsets(
-                TopicPartition(self.topic, partition), timeout=ANSWER_WITHIN_S, cached=False
-            )
-        except KafkaException as error:
-            raise Unreachable(
-                f"The end of {self.topic} cannot be learnt: {error.args[0].str()}.", "See the broker's log."
-            ) from error
-        return int(low), int(high)
+        return bounds(self._all, self.topic, partition)
 
     def read(self, partition: int, start: int, end: int) -> Iterator[Piece]:
         """Committed records from `start` up to `end`, in pieces.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import faulthandler
-import hashlib
 import itertools
 import os
 import shutil
@@ -304,15 +303,6 @@ def free_share(folder: Path) -> float:
     """Of the disk the folder is on: what is free, 0 to 1."""
     usage = shutil.disk_usage(folder)
     return usage.free / max(1, usage.total)
-
-
-def fingerprint(rows: Iterable[tuple[bytes, bytes]]) -> int:
-    """Of states in any order: equal for equal contents. 64 bits."""
-    total = 0
-    for key, value in rows:
-        digest = hashlib.blake2b(len(key).to_bytes(4, "big") + key + value, digest_size=8).digest()
-        total += int.from_bytes(digest, "big")
-    return total & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _batch(rows: Iterable[tuple[bytes, bytes | None]]) -> WriteBatch:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, cast
 
 import structlog
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from segue.catalog import Catalog
 from segue.engine import Engine, PartitionState
@@ -24,10 +24,10 @@ from segue_agents.state.recovery import Cancelled, Recovered, Recovery
 from segue_agents.state.slot import Slot
 from segue_agents.state.store import StoreBroken
 from segue_agents.topics import clock_topic
+from segue_agents.transport.asking import bounds, committed_offsets
 
 RESTORED_AT_ONCE: Final = 2
 """partitions; one waits for Kafka while the other works. Each has consumers, buffers and threads while it lasts"""
-ANSWER_WITHIN_S: Final = 10.0
 _log = structlog.get_logger(__name__)
 
 
@@ -65,18 +65,11 @@ class Refused:
     error: StateError
 
 
-def starting_offsets(consumer: Any, assigned: Iterable[Any], settings: Settings, within_s: float) -> Offsets:
+def starting_offsets(consumer: Any, assigned: Iterable[Any], settings: Settings) -> Offsets:
     """Committed offsets, and for partitions without one the setting. Raises Unreachable."""
-    try:
-        found = consumer.committed(list(assigned), timeout=within_s)
-    except KafkaException as error:
-        raise Unreachable(
-            f"The committed offsets of group {settings.app_id!r} cannot be learnt: {error.args[0].str()}.",
-            "A transaction of a dead worker hangs there? See the broker's log.",
-        ) from error
     ticks = clock_topic(settings.app_id)
     offsets = Offsets([], {}, {})
-    for p in found:
+    for p in committed_offsets(consumer, settings.app_id, assigned):
         if p.error is not None:
             raise Unreachable(f"The committed offset of {p.topic} {p.partition}: {p.error.str()}.",
                               "See the broker's log.")
@@ -87,25 +80,14 @@ def starting_offsets(consumer: Any, assigned: Iterable[Any], settings: Settings,
             committed[p.topic] = at
             if p.topic == ticks:
                 # ticks are kept for an hour: after a longer sleep the next one there is says all that the lost ones said
-                at = max(at, _bounds(consumer, p)[0])
+                at = max(at, bounds(consumer, p.topic, p.partition)[0])
         else:
             # said by number and committed as such: "latest" would be later after the next start
-            first[p.topic] = at = _bounds(consumer, p)[settings.start_at == "latest"]
+            first[p.topic] = at = bounds(consumer, p.topic, p.partition)[settings.start_at == "latest"]
         offsets.positions.append(TopicPartition(p.topic, p.partition, at))
     if not any(offsets.committed.values()) and offsets.positions:
         _log.info("first_start", at=settings.start_at)
     return offsets
-
-
-def _bounds(consumer: Any, partition: Any) -> tuple[int, int]:
-    try:
-        low, high = consumer.get_watermark_offsets(
-            TopicPartition(partition.topic, partition.partition), timeout=ANSWER_WITHIN_S, cached=False
-        )
-    except KafkaException as error:
-        raise Unreachable(f"The ends of {partition.topic} {partition.partition} cannot be learnt: "
-                          f"{error.args[0].str()}.", "See the broker's log.") from error
-    return int(low), int(high)
 
 
 class Assignment:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from segue.errors import ConfigError, Unreachable
+from segue.errors import Unreachable
 from segue.limits import STATE_BYTES
+from segue_agents.key_values import read_key_values
 from segue_agents.settings import Settings
-
-ANSWER_WITHIN_S: Final = 10.0
+from segue_agents.transport.asking import ANSWER_WITHIN_S
 
 
 def common_config(settings: Settings) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def common_config(settings: Settings) -> dict[str, Any]:
         "bootstrap.servers": settings.bootstrap,
         "client.id": settings.app_id,
         "logger": logging.getLogger("librdkafka"),
-        **_operator_config(settings.kafka_config),
+        **(read_key_values(settings.kafka_config, "kafka_config") if settings.kafka_config is not None else {}),
     }
 
 
@@ -83,7 +82,31 @@ def changelog_config(settings: Settings, isolation: str) -> dict[str, Any]:
 
 def producer_config(settings: Settings, slot: str) -> dict[str, Any]:
     """The one producer of changes, changelog and dead letters."""
-    config = {
+    if settings.guarantee == "exactly_once":
+        return transactional_config(settings, slot)
+    return _producing_config(settings)
+
+
+def transactional_config(settings: Settings, name: str) -> dict[str, Any]:
+    """A producer of transactions. `name`: of the slot, or of whatever else writes for the app."""
+    return {
+        **_producing_config(settings),
+        # one stable id per name: a successor ends its predecessor's open transaction at once; with a new id at each start
+        # the group would wait for its timeout
+        "transactional.id": f"{settings.app_id}-{name}",
+        "transaction.timeout.ms": settings.transaction_timeout_ms,
+        # a request without an answer is given up, its connection closed, and sent again: thrice within a transaction's
+        # time, so that one lost answer does not cost it. The default is the whole of that time
+        "socket.timeout.ms": max(300, settings.transaction_timeout_ms // 3),
+        # an EndTxn that is answered sooner was certainly not sent again, and it usually is (4 to 8 ms): transactions.py.
+        # Not more than the default: AddOffsetsToTxn waits as long when the last transaction's markers are still written
+        "retry.backoff.ms": 100,
+        "statistics.interval.ms": 250,  # 0.4 ms of CPU each with 192 partitions
+    }
+
+
+def _producing_config(settings: Settings) -> dict[str, Any]:
+    return {
         **common_config(settings),
         "enable.idempotence": True,
         "compression.type": "lz4",
@@ -95,19 +118,6 @@ def producer_config(settings: Settings, slot: str) -> dict[str, Any]:
         "queue.buffering.max.messages": 2_000_000,
         "queue.buffering.max.kbytes": 1_048_576,
     }
-    if settings.guarantee == "exactly_once":
-        # one stable id per slot: a successor ends its predecessor's open transaction at once; with a new id at each
-        # start the group would wait for its timeout
-        config["transactional.id"] = f"{settings.app_id}-{slot}"
-        config["transaction.timeout.ms"] = settings.transaction_timeout_ms
-        # a request without an answer is given up, its connection closed, and sent again: thrice within a transaction's
-        # time, so that one lost answer does not cost it. The default is the whole of that time
-        config["socket.timeout.ms"] = max(300, settings.transaction_timeout_ms // 3)
-        # an EndTxn that is answered sooner was certainly not sent again, and it usually is (4 to 8 ms): transactions.py.
-        # Not more than the default: AddOffsetsToTxn waits as long when the last transaction's markers are still written
-        config["retry.backoff.ms"] = 100
-        config["statistics.interval.ms"] = 250  # 0.4 ms of CPU each with 192 partitions
-    return config
 
 
 def clock_config(settings: Settings) -> dict[str, Any]:
@@ -131,22 +141,3 @@ def topic_identity(config: dict[str, Any], topic: str) -> tuple[str, str]:
     except KafkaException as error:
         raise Unreachable(f"The id of {topic} cannot be learnt: {error.args[0].str()}.", "See the broker's log.") from error
     return str(cluster or ""), str(described.topic_id or "")
-
-
-def _operator_config(path: Path | None) -> dict[str, str]:
-    if path is None:
-        return {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"kafka_config {path} cannot be read: {error.strerror}.", "Check the path.") from error
-    config = {}
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"{path}:{number} is no key=value line.", "Write it as in security.protocol=SASL_SSL.")
-        config[key.strip()] = value.strip()
-    return config

@@ -27,6 +27,7 @@ from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.state.slot import Slot
 from segue_agents.topics import clock_topic
+from segue_agents.transport.asking import committed_offsets
 from segue_agents.transport.assignment import Assignment, Ready, Refused, starting_offsets
 from segue_agents.transport.clients import source_config
 from segue_agents.transport.lane import Lane, Signal
@@ -38,8 +39,6 @@ from segue_agents.worker.loop import Worker
 READ_AT_ONCE: Final = 5_000
 """messages of a read; 500 to 5,000 is best, 20,000 is slower"""
 POLL_S: Final = 0.1
-ANSWER_WITHIN_S: Final = 40.0
-"""committed offsets: a dead worker's open transaction is waited for, 15 s by default"""
 LAG_EVERY_S: Final = 1.0
 _log = structlog.get_logger(__name__)
 
@@ -247,7 +246,7 @@ class Session:
         self._open_transactions.look(msgspec.json.decode(text), self._outside.monotonic())
 
     def _on_assign(self, consumer: Any, assigned: list[Any]) -> None:
-        offsets = starting_offsets(consumer, assigned, self._settings, ANSWER_WITHIN_S)
+        offsets = starting_offsets(consumer, assigned, self._settings)
         if self._incremental:
             consumer.incremental_assign(offsets.positions)
         else:
@@ -306,8 +305,8 @@ class Session:
         Raises the StateError when the committed offsets still are those its recovery began with.
         """
         asked = [TopicPartition(t, refused.index) for t in self._topics]
-        now = starting_offsets(self._consumer, asked, self._settings, ANSWER_WITHIN_S).committed[refused.index]
-        if now == refused.committed:
+        now = committed_offsets(self._consumer, self._settings.app_id, asked)
+        if {p.topic: p.offset for p in now if p.offset >= 0} == refused.committed:
             raise refused.error
         _log.warning("partition_overtaken", partition=refused.index)
         self._over = True

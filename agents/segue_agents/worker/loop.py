@@ -308,8 +308,7 @@ class Worker:
 
     def _forget_stopped(self, indexes: Iterable[int]) -> None:
         for trip in self._breaker.forget(indexes):
-            self.stopped.discard(trip.partition)
-            self._metrics.set("partition_stopped", 0, str(trip.partition), trip.reason)
+            self.stopped.discard(trip.partition)  # its gauge goes with the partition's others
 
     async def _close(self, gone: list[Owned]) -> None:
         for owned in gone:

@@ -43,7 +43,8 @@ class Time:
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
-        self.outside = Outside(monotonic=lambda: self.now_s, background=lambda _work: None)
+        self.chance = 1.0
+        self.outside = Outside(monotonic=lambda: self.now_s, background=lambda _work: None, chance=lambda: self.chance)
 
 
 class Desk:
@@ -54,7 +55,7 @@ class Desk:
         self.pauses: list[float] = []
         http = Registry(registry.url, answer_s=answer_s)
         kept = SchemaFolder(folder, registry.url)
-        self.schemas = Schemas(http, kept, self.metrics, self.time.outside, Pace(), lambda: 1.0)
+        self.schemas = Schemas(http, kept, self.metrics, self.time.outside, Pace())
 
     def run(self, turns: int = 100_000) -> None:
         """Until no question is left, or so many turns."""
@@ -139,7 +140,7 @@ def test_pauses_grow_to_half_a_minute_and_differ_by_chance(registry: FakeRegistr
     desk.run(20)
     assert desk.pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30]
     other = Desk(registry, tmp_path)
-    other.schemas._chance = lambda: 0.0
+    other.time.chance = 0.0
     other.get(7)
     other.run(4)
     assert other.pauses == [0.25, 0.5]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,20 @@ from tests.agents.state.test_recovery import HERE, NOW_MS, OWNER, Log, Timers, c
 
 from segue_agents.state import recovery as module
 from segue_agents.state.checkpoint import Checkpoint
-from segue_agents.state.store import Store, fingerprint
+from segue_agents.state.store import Store
 
 DAMAGES = 60
 PERSONS = 1_200
 COMMITS = 12
+
+
+def fingerprint(rows: Iterable[tuple[bytes, bytes]]) -> int:
+    """Of states in any order: equal for equal contents. 64 bits."""
+    total = 0
+    for key, value in rows:
+        digest = hashlib.blake2b(len(key).to_bytes(4, "big") + key + value, digest_size=8).digest()
+        total += int.from_bytes(digest, "big")
+    return total & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _truth() -> dict[bytes, bytes]:

@@ -1,0 +1,48 @@
+"""What Kafka is asked about topics and groups, and what it means when it does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from segue.errors import Unreachable
+
+ANSWER_WITHIN_S: Final = 10.0
+COMMITTED_WITHIN_S: Final = 40.0
+"""a dead worker's open transaction is waited for, 15 s by default"""
+
+
+def partition_counts(client: Any, bootstrap: str) -> dict[str, int]:
+    """Topic -> how many partitions it has, of all topics. Raises Unreachable."""
+    try:
+        found = client.list_topics(timeout=ANSWER_WITHIN_S).topics
+    except KafkaException as error:
+        raise Unreachable(
+            f"No Kafka answers at {bootstrap} ({error.args[0].str()}).",
+            "Check the address, or start one with `segue up`.",
+        ) from error
+    return {name: len(topic.partitions) for name, topic in found.items() if topic.error is None}
+
+
+def bounds(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
+    """A partition's first offset, and the one after its last that the consumer's isolation shows. Raises Unreachable."""
+    try:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_WITHIN_S, cached=False)
+    except KafkaException as error:
+        raise Unreachable(
+            f"The ends of {topic} partition {partition} cannot be learnt: {error.args[0].str()}.", "See the broker's log."
+        ) from error
+    return int(low), int(high)
+
+
+def committed_offsets(consumer: Any, group: str, asked: Iterable[Any]) -> list[Any]:
+    """The TopicPartitions with the group's offset each, below 0 where there is none, or an error. Raises Unreachable."""
+    try:
+        return list(consumer.committed(list(asked), timeout=COMMITTED_WITHIN_S))
+    except KafkaException as error:
+        raise Unreachable(
+            f"The committed offsets of group {group!r} cannot be learnt: {error.args[0].str()}.",
+            "A transaction of a dead worker hangs there? See the broker's log.",
+        ) from error
