@@ -226,3 +226,8 @@ MUTANTS["a_store_that_is_ahead_is_believed"] = _store_ahead
 @_mutant(Transactions, "_doubt", ("end_txn", "delayed"))
 def a_producer_is_used_on_after_a_repeated_end(_doubt: Original, self: Transactions, *_: Any) -> None:
     return None
+
+
+@_mutant(Transactions, "is_open")
+def a_partition_is_admitted_after_a_drop(*_: Any) -> Any:
+    """In its place is a method, which is true."""

@@ -271,5 +271,11 @@ class Process:
         self._signals.append(signal)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """On the event loop."""
+        """On the event loop, where the agent may be at a batch first."""
+        if self._signals and self._world.chance.random() < 0.3:
+            try:
+                self.work_off()
+            except BaseException:
+                work.close()
+                raise
         return drive(work)

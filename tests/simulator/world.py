@@ -239,7 +239,7 @@ class World:
     def done(self) -> bool:
         """All inputs are committed, and nothing is in hand."""
         owned = [o for p in self.processes.values() for o in p.worker.owned.values()]
-        if sorted(o.index for o in owned) != list(range(PARTITIONS)) or any(o.batches for o in owned):
+        if sorted(o.index for o in owned) != list(range(PARTITIONS)) or any(o.batches or o.store.pending for o in owned):
             return False  # no owner yet, or one that has not heard yet that it is none
         return not self.unread() and self.cluster.at_rest()
 

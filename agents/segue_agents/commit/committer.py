@@ -22,6 +22,10 @@ class Committer(Protocol):
     markers: int
     """records of its own that a commit adds to each partition"""
 
+    @property
+    def is_open(self) -> bool:
+        """There is a producer: from `open` on, until `drop`."""
+
     def open(self) -> None:
         """A new producer, ready. Raises TransactionLost, Unreachable."""
 

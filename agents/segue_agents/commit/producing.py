@@ -41,6 +41,11 @@ class Producing:
         self._too_large = ""
         """the last record that the broker found so"""
 
+    @property
+    def is_open(self) -> bool:
+        """There is a producer."""
+        return self._producer is not None
+
     def produce(self, topic: str, partition: int, key: bytes | None, value: bytes | None,
                 headers: list[tuple[str, bytes]] | None = None) -> None:
         """Queues a record. Raises TransactionLost."""

@@ -237,19 +237,15 @@ class Worker:
 
         `first`: topic -> where reading begins, where nothing was committed; it is with the next commit.
         """
-        checkpoint = recovered.checkpoint
-        offsets = dict(checkpoint.offsets) if checkpoint is not None else {}
-        self.owned[recovered.index] = Owned(
-            recovered.index, epoch, state, recovered.store, recovered.changelog_offset, recovered.persons,
-            {**offsets, **first}, recovered.known, recovered.known_is_new, batches=bool(first),
-            clock_key=checkpoint.clock_key if checkpoint is not None else 0, previous=dict(offsets),
-            totals=checkpoint.totals if checkpoint is not None else {},
-            told=checkpoint.totals if checkpoint is not None else {},
-        )
-        self._urgent = self._urgent or bool(first)
-        self._garbage.loaded()
-        self._accounts.stand(self.owned[recovered.index])
-        self._accounts.pending(self.owned.values())
+        async with self._gate:
+            if not self._committer.is_open:  # all was dropped while the partition was on its way: the session is over
+                await self._outside.apart(recovered.store.close)
+                return
+            self.owned[recovered.index] = _owned(recovered, state, epoch, first)
+            self._urgent = self._urgent or bool(first)
+            self._garbage.loaded()
+            self._accounts.stand(self.owned[recovered.index])
+            self._accounts.pending(self.owned.values())
 
     async def release(self, indexes: Iterable[int], group: Any, keep: bool) -> dict[int, dict[str, int]]:
         """Partitions go: finish what is in hand, commit (`keep`), close. Returns the offsets committed, per index."""
@@ -314,3 +310,15 @@ class Worker:
         for owned in gone:
             await self._outside.apart(owned.store.close)
             self._metrics.forget(owned.index)
+
+
+def _owned(recovered: Recovered, state: PartitionState, epoch: int, first: Mapping[str, int]) -> Owned:
+    checkpoint = recovered.checkpoint
+    offsets = dict(checkpoint.offsets) if checkpoint is not None else {}
+    return Owned(
+        recovered.index, epoch, state, recovered.store, recovered.changelog_offset, recovered.persons,
+        {**offsets, **first}, recovered.known, recovered.known_is_new, batches=bool(first),
+        clock_key=checkpoint.clock_key if checkpoint is not None else 0, previous=dict(offsets),
+        totals=checkpoint.totals if checkpoint is not None else {},
+        told=checkpoint.totals if checkpoint is not None else {},
+    )
