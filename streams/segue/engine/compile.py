@@ -14,12 +14,13 @@ from segue.engine import expiry, generate
 from segue.engine.evaluate import comparison, evaluator
 from segue.engine.feed import list_slots
 from segue.engine.follow import Follower
+from segue.engine.identity import ChangeIds
 from segue.engine.streams import trimming
 from segue.engine.totals import adding
 from segue.plan.layout import BITS, DUE, JUMPS, LOG, SLOTS, Plan
 from segue.plan.leaves import Evaluated, Follow, Held, Share
 from segue.plan.stored import layout_of
-from segue.records import NEVER, Change
+from segue.records import NEVER
 
 State = list[Any]
 
@@ -36,6 +37,7 @@ class Program:
             if isinstance(leaf, Evaluated)
         }
         self.layout = layout_of(plan)
+        self._name = ChangeIds(plan).of
         self.dropped = [0]
         """entries of windows beyond their bound, so far, over all partitions"""
         self._list_slots = [slot for evidence in plan.evidence for slot in list_slots(evidence)]
@@ -126,7 +128,7 @@ class Program:
             sequence, last_at = s[JUMPS].get(segment, (0, 0))
             revokes = None
             if late_ms is not None and sequence and late_ms <= last_at:
-                revokes = self.change_id(person, segment, not entered, last_at, sequence)
+                revokes = self._name(person, segment, not entered, last_at, sequence)
             s[JUMPS][segment] = (sequence + 1, t)
             out.append(
                 (
@@ -186,11 +188,6 @@ class Program:
         first = max(first, len(times) - feature.keep)
         return [as_text(v) for v in values[first:] if v is not None]
 
-    def change_id(self, person: bytes, segment: int, entered: bool, at_ms: int, sequence: int) -> str:
-        """Names a change: the same for every replay of the same log."""
-        definition = self.plan.segments[segment]
-        return _change_id(person, definition.name, definition.version, entered, at_ms, sequence)
-
 
 def copied(value: Any) -> Any:
     """Lists and maps copied to the ground; what can't change is shared."""
@@ -219,14 +216,3 @@ def as_text(value: Any) -> str:
 def arm_alone(state: State, _person: bytes, due: int) -> None:
     """What `arm` is to a state that stands in no wheel: a copy, a scratch."""
     state[DUE] = due
-
-
-def _change_id(person: bytes, segment: str, version: int, entered: bool, at_ms: int, sequence: int) -> str:
-    text = b"%s\0%s\0%d\0%d\0%d\0%d" % (person, segment.encode(), version, entered, at_ms, sequence)
-    return hashlib.blake2b(text, digest_size=12).hexdigest()
-
-
-def change_id(change: Change, plan: Plan) -> str:
-    """The id of a change, 24 hex digits: an idempotency key, stable over replays of the same log."""
-    definition = plan.segments[change.segment]
-    return _change_id(change.person, definition.name, definition.version, change.entered, change.at_ms, change.sequence)
