@@ -66,9 +66,8 @@ class Owned:
 
     def encoded(self) -> list[tuple[bytes, bytes]]:
         """Touched persons and their states; before them the layout's record, if it is new."""
-        encode = self.state.encode
         records = [(self.known.key, self.known.encode())] if self.known_is_new else []
-        return records + [(person, encode(person)) for person in self.touched]
+        return records + self.state.encoded(self.touched)
 
     def since_commit(self, what: str) -> int:
         """Of the balance, what the commit to come adds."""

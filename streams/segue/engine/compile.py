@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import Any
 
 from segue.engine import expiry, generate
@@ -21,8 +22,10 @@ from segue.plan.layout import BITS, DUE, JUMPS, LOG, SLOTS, Plan
 from segue.plan.leaves import Evaluated, Follow, Held, Share
 from segue.plan.stored import layout_of
 from segue.records import NEVER
+from segue.rules.tree import Feature
 
 State = list[Any]
+_NO_JUMP = (0, 0)
 
 
 class Program:
@@ -55,8 +58,9 @@ class Program:
         self.settle_bits = namespace["settle_bits"]
         self.flip = namespace["flip"]
         self.next_due = namespace["next_due"]
-        self._windows = [expiry.expires_by_windows(plan, i) for i in range(len(plan.segments))]
-        self._by_clock_only = [expiry.exits_by_clock_only(plan, i) for i in range(len(plan.segments))]
+        self._expires = [self._expiry(i) for i in range(len(plan.segments))]
+        self._features = {f.name: self._values(f) for f in plan.features}
+        self._attached = [[(name, self._features[name]) for name in s.attach] for s in plan.segments]
 
     def _namespace(self) -> dict[str, Any]:
         """What the generated names stand for."""
@@ -120,46 +124,39 @@ class Program:
     ) -> None:
         """One change for each segment bit that flipped."""
         row, late_ms = r if cause == "correction" else (r, None)
+        jumps, expires, attached = s[JUMPS], self._expires, self._attached
         while flipped:
             low = flipped & -flipped
             flipped ^= low
-            segment = low.bit_length() - 1
-            entered = bool(bits & low)
-            sequence, last_at = s[JUMPS].get(segment, (0, 0))
+            segment, entered = low.bit_length() - 1, bits & low != 0
+            sequence, last_at = jumps.get(segment, _NO_JUMP)
             revokes = None
             if late_ms is not None and sequence and late_ms <= last_at:
                 revokes = self._name(person, segment, not entered, last_at, sequence)
-            s[JUMPS][segment] = (sequence + 1, t)
-            out.append(
-                (
-                    person,
-                    segment,
-                    entered,
-                    t,
-                    cause,
-                    row,
-                    sequence + 1,
-                    revokes,
-                    self.expires(s, segment, entered, cause),
-                    self._attached(s, segment, t),
-                )
-            )
+            jumps[segment] = (sequence + 1, t)
+            features = attached[segment]
+            out.append((
+                person, segment, entered, t, cause, row, sequence + 1, revokes, expires[segment](s, entered, cause),
+                {name: values(s, t) for name, values in features} if features else None,
+            ))  # fmt: skip
 
-    def expires(self, s: State, segment: int, entered: bool, cause: str) -> int | None:
-        """When the segment flips by time alone if nothing more happens; None: never."""
-        windows = self._windows[segment]
+    def _expiry(self, segment: int) -> Callable[[State, bool, str], int | None]:
+        """Of a state, what has just happened to the segment, and why: when it flips by time alone; None: never."""
+        windows = expiry.expires_by_windows(self.plan, segment)
         if windows is not None:
-            if not entered:
-                return None
-            ends = [s[self.plan.streams[w.stream].slot][-w.n] + w.window_ms for w in windows if w.window_ms is not None]
-            return min(ends, default=None)
-        if self._by_clock_only[segment]:
-            after = self.plan.segments[segment].exit_after_ms
+            return expiry.least([(self.plan.streams[w.stream].slot, -w.n, w.window_ms) for w in windows])
+        if not expiry.exits_by_clock_only(self.plan, segment):
+            return lambda s, _entered, _cause: self._simulate(s, segment)
+        after, since = self.plan.segments[segment].exit_after_ms, self.plan.since_slots[segment]
+
+        def by_clock(s: State, entered: bool, cause: str) -> int | None:
             if entered:
-                return None if after is None else int(s[self.plan.since_slots[segment]]) + after
+                return None if after is None else int(s[since]) + after
             if cause in ("event", "timer"):
                 return None  # what it needs to enter again is yet to happen
-        return self._simulate(s, segment)
+            return self._simulate(s, segment)
+
+        return by_clock
 
     def _simulate(self, s: State, segment: int) -> int | None:
         """Let time pass on a copy until the segment flips."""
@@ -172,21 +169,22 @@ class Program:
                 return int(t)
         return None
 
-    def _attached(self, s: State, segment: int, t: int) -> dict[str, list[str]] | None:
-        names = self.plan.segments[segment].attach
-        if not names:
-            return None
-        return {name: self.feature(s, name, t) for name in names}
-
-    def feature(self, s: State, name: str, t: int) -> list[str]:
+    def feature(self, state: State, name: str, t: int) -> list[str]:
         """A feature's values at t, oldest first, as text."""
-        feature = next(f for f in self.plan.features if f.name == name)
-        stream_index, which = self.plan.feature_lists[name]
-        stream = self.plan.streams[stream_index]
-        times, values = s[stream.slot], s[stream.slot + 1 + which]
-        first = 0 if feature.window_ms is None else bisect_right(times, t - feature.window_ms)
-        first = max(first, len(times) - feature.keep)
-        return [as_text(v) for v in values[first:] if v is not None]
+        return self._features[name](state, t)
+
+    def _values(self, feature: Feature) -> Callable[[State, int], list[str]]:
+        stream_index, which = self.plan.feature_lists[feature.name]
+        slot = self.plan.streams[stream_index].slot
+        values_slot, window_ms, keep = slot + 1 + which, feature.window_ms, feature.keep
+
+        def values(state: State, t: int) -> list[str]:
+            times = state[slot]
+            first = 0 if window_ms is None else bisect_right(times, t - window_ms)
+            kept = state[values_slot][max(first, len(times) - keep) :]
+            return [v if type(v) is str else as_text(v) for v in kept if v is not None]
+
+        return values
 
 
 def copied(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from segue.plan.expression import Expression, leaves_of, segments_of
 from segue.plan.layout import Plan
@@ -33,6 +34,17 @@ def expires_by_windows(plan: Plan, segment: int) -> list[Threshold] | None:
             case _:
                 return None
     return flat
+
+
+def least(windows: list[tuple[int, int, int | None]]) -> Callable[[list[Any], bool, str], int | None]:
+    """When the first of several windows lets go: (slot of a list of times, which of them, the window) each."""
+    ends = [(slot, nth, window_ms) for slot, nth, window_ms in windows if window_ms is not None]
+    if not ends:
+        return lambda _s, _entered, _cause: None
+    if len(ends) > 1:
+        return lambda s, entered, _cause: min([s[i][nth] + w for i, nth, w in ends]) if entered else None
+    ((slot, nth, window_ms),) = ends
+    return lambda s, entered, _cause: s[slot][nth] + window_ms if entered else None
 
 
 def exits_by_clock_only(plan: Plan, segment: int) -> bool:

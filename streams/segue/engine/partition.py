@@ -80,12 +80,11 @@ class PartitionState:
     def missing(self, batch: Batch) -> list[bytes]:
         """Persons whose states the step will need and memory lacks, each once."""
         states = self.states
-        wanted = dict.fromkeys(p for p in batch.person if p not in states)
-        now = batch.engine_time_ms >> WHEEL_SHIFT
-        for bucket in self._wheel.until(now):
-            wanted.update((p, None) for p in self._wheel.of(bucket) if p not in states)
+        wanted = set(batch.person).difference(states)
+        for bucket in self._wheel.until(batch.engine_time_ms >> WHEEL_SHIFT):
+            wanted.update(set(self._wheel.of(bucket)).difference(states))
         if self._unread:
-            wanted.update((p, None) for p in islice(self._unread, MIGRATED_AT_ONCE))
+            wanted.update(islice(self._unread, MIGRATED_AT_ONCE))
         return list(wanted)
 
     def load(self, person: bytes, encoded: bytes | None) -> None:
@@ -195,20 +194,9 @@ class PartitionState:
 
     def _finish(self, batch: Batch, changes: list[Any]) -> list[Change]:
         """Rows become the events they were: (source, offset)."""
+        source, offset, new = batch.source, batch.offset, tuple.__new__  # a third of what Change(...) takes
         return [
-            Change(
-                p,
-                segment,
-                entered,
-                at,
-                cause,
-                None if r is None else (batch.source[r], batch.offset[r]),
-                sequence,
-                revokes,
-                expires,
-                features,
-            )
-            for p, segment, entered, at, cause, r, sequence, revokes, expires, features in changes
+            new(Change, c if (r := c[5]) is None else (*c[:5], (source[r], offset[r]), *c[6:])) for c in changes
         ]
 
     def unite(self, person: bytes, a: bytes, b: bytes) -> tuple[bytes, bool]:
@@ -228,14 +216,24 @@ class PartitionState:
 
     def encode(self, person: bytes) -> bytes:
         """The state as stored and as on the changelog: 8 bytes of the next timer, 4 of the layout, then MessagePack."""
-        state = self.states[person]
-        if self.duplicates.slots:
-            self.duplicates.forget(state, self.engine_time_ms)
-        if len(state[LOG]) > _LOG_SETTLES_AT:
-            self.log_overflows += self._late.settle(state, person, self.engine_time_ms - self._program.plan.lateness_ms)
-        encoded: bytes = state[DUE].to_bytes(8, "big") + self._tag + _encode([state[BITS], *state[JUMPS:]])
-        self._note_bytes(person, len(encoded))
-        return encoded
+        return self.encoded((person,))[0][1]
+
+    def encoded(self, persons: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+        """Persons and their states, each as `encode` says."""
+        states, tag, sizes, out = self.states, self._tag, self._bytes, []
+        in_all, forget, settled_until = 0, self.duplicates.slots, self.engine_time_ms - self._program.plan.lateness_ms
+        for person in persons:
+            state = states[person]
+            if forget:
+                self.duplicates.forget(state, self.engine_time_ms)
+            if len(state[LOG]) > _LOG_SETTLES_AT:
+                self.log_overflows += self._late.settle(state, person, settled_until)
+            encoded = b"%b%b%b" % (state[DUE].to_bytes(8, "big"), tag, _encode([state[BITS], *state[JUMPS:]]))
+            out.append((person, encoded))
+            in_all += len(encoded) - sizes.get(person, 0)
+            sizes[person] = len(encoded)
+        self._bytes_in_all += in_all
+        return out
 
     def _note_bytes(self, person: bytes, size: int) -> None:
         self._bytes_in_all += size - self._bytes.get(person, 0)
