@@ -27,6 +27,7 @@ from faust.app.base import BootStrategy
 import segue_schemas
 from segue.engine import Engine
 from segue.errors import SegueError
+from segue.plan import Plan
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.codecs.columns import ColumnDecoder
 from segue_agents.codecs.learner import Learner
@@ -68,9 +69,12 @@ class SegueApp(faust.App):
     source: SignalSource
 
 
-def create_app(settings: Settings) -> SegueApp:
-    """Everything wired, nothing started. Raises RuleError, ContractError, ConfigError, StateError."""
-    plan = load_plan(settings.rules, settings.sources)
+def create_app(settings: Settings, plan: Plan | None = None) -> SegueApp:
+    """Everything wired, nothing started. `plan`: of the settings' rules, when they have been read.
+
+    Raises RuleError, ContractError, ConfigError, StateError.
+    """
+    plan = plan or load_plan(settings.rules, settings.sources)
     engine = Engine(plan)
     metrics = Metrics()
     metrics.say_build(engine.program.layout.id)
@@ -108,11 +112,14 @@ def create_app(settings: Settings) -> SegueApp:
     return app
 
 
-def run_worker(settings: Settings) -> int:
-    """Runs a worker until SIGTERM or SIGINT, or until it fails; returns the exit code. Raises what prevents a start."""
+def run_worker(settings: Settings, plan: Plan | None = None) -> int:
+    """Runs a worker until SIGTERM or SIGINT, or until it fails; returns the exit code. Raises what prevents a start.
+
+    `plan`: as for `create_app`.
+    """
     configure_logs(settings)
     partitions = ready_topics(settings)
-    app = create_app(settings)
+    app = create_app(settings, plan)
     _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(),
               web=f"http://{app.conf.web_host}:{app.conf.web_port}/metrics")
     loop = asyncio.new_event_loop()

@@ -11,14 +11,29 @@ import random
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 
 from segue_agents.state.store import Store
 from segue_agents.transport.clients import topic_identity
+
+CONNECTS_WITHIN_S: Final = 1.0
+
+
+def connected_producer(config: dict[str, Any]) -> Producer:
+    """A producer; one of transactions with its connection up.
+
+    `init_transactions` looks for its coordinator at once, and without a connection again only 500 ms later.
+    """
+    producer = Producer(config)
+    if "transactional.id" in config:
+        with suppress(KafkaException):  # init_transactions will say what is wrong
+            producer.list_topics(timeout=CONNECTS_WITHIN_S)
+    return producer
 
 
 async def on_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -45,7 +60,7 @@ class Outside:
 
     consumer: Callable[[dict[str, Any]], Any] = Consumer
     """configuration -> a confluent_kafka.Consumer"""
-    producer: Callable[[dict[str, Any]], Any] = Producer
+    producer: Callable[[dict[str, Any]], Any] = connected_producer
     """configuration -> a confluent_kafka.Producer"""
     topic_identity: Callable[[dict[str, Any], str], tuple[str, str]] = topic_identity
     """a client's configuration, topic -> (the cluster's id, the topic's id); '' for one that is not known"""

@@ -6,12 +6,14 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segue.plan import SegmentReport, Succession
 from segue_agents.cli.places import OutputFormat, RulesOption, SourcesOption, parse_time_ms
+
+if TYPE_CHECKING:
+    from segue.plan import SegmentReport, Succession
 
 
 def check(
