@@ -64,7 +64,7 @@ SCENARIOS: Final[tuple[Scenario | Script, ...]] = (
     Script("start", "start to first commit, 1 M persons on disk",
            ("start.py", "--broker", "{broker}", "--runs", "{runs}", "--persons", "1000000")),
     Script("latency", "event to change", ("latency.py", "--broker", "{broker}")),
-    Script("ablation", "where each µs goes", ("ablation.py", "--runs", "{runs}"), short=True),
+    Script("ablation", "where each µs goes", ("ablation.py", "--broker", "{broker}", "--runs", "{runs}"), short=True),
 )  # fmt: skip
 """the short ones are `make bench`, all others `make bench-full`"""
 
