@@ -16,10 +16,10 @@ export UV_PYTHON_DOWNLOADS := never
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test simulate check format demo up down wheel chaos clean
+.PHONY: help setup test simulate check format demo up down wheel chaos bench bench-full clean
 
 help: ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1|/' | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## make .venv with everything in it; quick when it is there
 	@:
@@ -65,6 +65,12 @@ wheel: setup ## build dist/*.whl
 chaos: setup ## kill, cut and deceive real workers for MINUTES, and check every change; SEED picks the faults
 	@PYTHONPATH=. $(BIN)/python -m tests.chaos run --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
+bench: setup ## measure for a few minutes, changes checked, on a Kafka of its own or BROKER=host:port; a file in bench/results
+	@PYTHONPATH=. $(BIN)/python -m bench run --short $(if $(BROKER),--broker $(BROKER)) $(ARGS)
+
+bench-full: setup ## ... everything, an hour or more; ARGS="--kstreams FOLDER" runs that peer in between
+	@PYTHONPATH=. $(BIN)/python -m bench run --full $(if $(BROKER),--broker $(BROKER)) $(ARGS)
+
 clean: ## remove what was made here; the download cache stays
 	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	@find agents schemas streams tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find agents bench schemas streams tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -38,8 +38,12 @@ def read_committed(topic: str, bootstrap: str) -> Iterator[bytes]:
 
 
 def compare(topic: str, oracle: Path, bootstrap: str) -> dict[str, Any]:
+    """The topic's changes beside those of the oracle's pickle."""
+    return compared(topic, pickle.loads(oracle.read_bytes())[0], bootstrap)
+
+
+def compared(topic: str, expected: Counter[tuple[str, str, str, int]], bootstrap: str) -> dict[str, Any]:
     """Counts of what is identical, missing, extra, out of sequence or doubled."""
-    expected: Counter[tuple[str, str, str, int]] = pickle.loads(oracle.read_bytes())[0]
     got: Counter[tuple[str, str, str, int]] = Counter()
     sequences: dict[tuple[str, str], int] = {}
     ids: set[str] = set()

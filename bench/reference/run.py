@@ -20,15 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compare import compare
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[1]))  # run as a script, the project's folder is not on the path
+
+from bench.reference.compare import compare  # noqa: E402
+
 TOPICS = ("site-events", "email-events")
 
 
@@ -45,9 +49,9 @@ class Workers:
         self.processes[slot] = subprocess.Popen(
             [sys.executable, "-m", "segue_agents.cli", "run", "--broker", self.arguments.broker, "--app-id", self.app,
              "--slot", str(slot), "--data-dir", str(self.folder / "state"), "--clock", "none",
-             "--rules", str(HERE.parents[1] / "examples" / "reference"), "--sources", str(HERE / "sources"),
+             "--rules", str(self.arguments.rules), "--sources", str(self.arguments.sources),
              "--output-format", "json", "--output-topic", f"out-{self.app}", "--guarantee", self.arguments.guarantee],
-            stdout=log, stderr=subprocess.STDOUT,
+            stdout=log, stderr=subprocess.STDOUT, env=os.environ | self.arguments.environment,
         )  # fmt: skip
 
     def stop(self, slot: int, how: signal.Signals) -> None:
@@ -63,13 +67,13 @@ class Workers:
         return min((datetime.fromisoformat(x.split()[0]).replace(tzinfo=UTC).timestamp() for x in lines), default=None)
 
 
-def ends(broker: str) -> dict[tuple[str, int], int]:
+def ends(broker: str, topics: Sequence[str]) -> dict[tuple[str, int], int]:
     """End offsets of the inputs."""
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "bench-look", "enable.auto.commit": False})
     known = consumer.list_topics(timeout=10).topics
     out = {
         (t, p): consumer.get_watermark_offsets(TopicPartition(t, p), timeout=10)[1]
-        for t in TOPICS
+        for t in topics
         for p in known[t].partitions
     }
     consumer.close()
@@ -95,6 +99,9 @@ def main() -> int:
     parser.add_argument("--join", type=float)
     parser.add_argument("--guarantee", default="exactly_once")
     parser.add_argument("--timeout", type=float, default=300)
+    parser.set_defaults(
+        rules=HERE.parents[1] / "examples" / "reference", sources=HERE / "sources", topics=TOPICS, environment={}
+    )
     arguments = parser.parse_args()
     app = f"bench-{os.getpid()}"
     folder = Path(tempfile.mkdtemp(prefix="segue-bench-"))
@@ -113,7 +120,7 @@ def main() -> int:
 def measure(app: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Let the workers work until everything is committed."""
     group = Consumer({"bootstrap.servers": arguments.broker, "group.id": app, "enable.auto.commit": False})
-    end = ends(arguments.broker)
+    end = ends(arguments.broker, arguments.topics)
     total = sum(end.values())
     workers = Workers(app, folder, arguments)
     late = arguments.workers - 1 if arguments.join else None

@@ -1,0 +1,1 @@
+"""The reference workload with its own oracle."""
