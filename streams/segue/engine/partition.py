@@ -19,8 +19,9 @@ from segue.engine.late import LateEvents
 from segue.engine.migrate import Migration
 from segue.engine.unite import united
 from segue.engine.wheel import Wheel
+from segue.engine.wide import packed, packed_settled, unpack_settled, unpacked
 from segue.limits import MIGRATED_AT_ONCE, WHEEL_SHIFT
-from segue.plan.layout import BITS, BUCKET, DUE, JUMPS, LOG
+from segue.plan.layout import BITS, BUCKET, DUE, JUMPS, LOG, SETTLED, SLOTS
 from segue.plan.stored import Layout
 from segue.records import NEVER, Batch, Change, Rejected, Step
 
@@ -50,6 +51,7 @@ class PartitionState:
         self._bytes_in_all = 0
         self._timers_fired = 0
         self._tag = program.layout.tag
+        self._wide = len(program.layout.bits) > 64
         self._migrations: dict[bytes, Migration] = {}
         self._moved: dict[bytes, None] = {}
         """persons loaded from a state written under other rules, whose segments are still to be asked"""
@@ -94,7 +96,8 @@ class PartitionState:
             return
         due = int.from_bytes(encoded[:8], "big")
         bits, *rest = _DECODER.decode(encoded[12:])
-        state = [due, bits, due >> WHEEL_SHIFT, *rest]
+        state = [due, unpacked(bits), due >> WHEEL_SHIFT, *rest]
+        unpack_settled(state)
         if encoded[8:12] != self._tag:
             state = self._migrations[encoded[8:12]](person, state)
             self._moved[person] = None
@@ -233,7 +236,12 @@ class PartitionState:
             self.duplicates.forget(state, self.engine_time_ms)
         if len(state[LOG]) > _LOG_SETTLES_AT:
             self.log_overflows += self._late.settle(state, person, self.engine_time_ms - self._program.plan.lateness_ms)
-        encoded: bytes = state[DUE].to_bytes(8, "big") + self._tag + _encode([state[BITS], *state[JUMPS:]])
+        slots = (
+            [packed(state[BITS]), *state[JUMPS:SETTLED], packed_settled(state[SETTLED]), *state[SLOTS:]]
+            if self._wide
+            else [state[BITS], *state[JUMPS:]]
+        )
+        encoded: bytes = state[DUE].to_bytes(8, "big") + self._tag + _encode(slots)
         self._note_bytes(person, len(encoded))
         return encoded
 
