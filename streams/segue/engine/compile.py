@@ -14,6 +14,7 @@ from segue.engine import expiry, generate
 from segue.engine.evaluate import comparison, evaluator
 from segue.engine.feed import list_slots
 from segue.engine.follow import Follower
+from segue.engine.groups import groups_of
 from segue.engine.streams import trimming
 from segue.engine.totals import adding
 from segue.plan.layout import BITS, DUE, JUMPS, LOG, SLOTS, Plan
@@ -54,6 +55,7 @@ class Program:
         self.flip = namespace["flip"]
         self.next_due = namespace["next_due"]
         self._windows = [expiry.expires_by_windows(plan, i) for i in range(len(plan.segments))]
+        self._flips = [expiry.flips_by_time(plan, i) for i in range(len(plan.segments))]
         self._by_clock_only = [expiry.exits_by_clock_only(plan, i) for i in range(len(plan.segments))]
 
     def _namespace(self) -> dict[str, Any]:
@@ -64,6 +66,7 @@ class Program:
             "emit": self._emit,
             "__builtins__": {"len": len},
         }
+        names |= {f"table{i}": {} for i, group in enumerate(groups_of(self.plan)) if group.has_table}
         names |= {f"ask{i}": evaluate for i, evaluate in self._evaluate.items()}
         names |= {f"add{total.slot}": adding(total) for total in self.plan.totals}
         names |= {f"trim{s.slot}": trimming(s, self.dropped) for s in self.plan.streams if s.horizon_ms}
@@ -151,6 +154,9 @@ class Program:
                 return None
             ends = [s[self.plan.streams[w.stream].slot][-w.n] + w.window_ms for w in windows if w.window_ms is not None]
             return min(ends, default=None)
+        flips = self._flips[segment]
+        if flips is not None:
+            return flips(s)
         if self._by_clock_only[segment]:
             after = self.plan.segments[segment].exit_after_ms
             if entered:

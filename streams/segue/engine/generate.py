@@ -26,6 +26,7 @@ from typing import Any
 
 from segue.engine import filters
 from segue.engine.feed import Source, add_to, fed_by, feed, list_slots, passes, when
+from segue.engine.groups import Group, groups_of, table_entries
 from segue.plan.expression import Expression
 from segue.plan.layout import BITS, DUE, LOG, Kind, Plan, leaf_scope, own_events
 from segue.plan.leaves import Evaluated, Follow, Pattern, Threshold
@@ -230,19 +231,50 @@ def expression(plan: Plan, e: Expression) -> str:
 
 
 def _flip(plan: Plan, out: Source) -> None:
+    """Asks only groups that read what has changed, by an event or by time; all of them where anything may have."""
+    groups = groups_of(plan)
+    for number, group in enumerate(groups):
+        if group.has_table:
+            out.add(0, "", "", f"def work_out{number}(nb):")
+            for i in group.segments:
+                _whether(plan, i, out, 1)
+            out.add(1, f"return nb & {_bits_of(plan, group)}")
     out.add(0, "", "", "def flip(s, p, t, nb, b, cause, r, arm, out):")
-    for i, segment in enumerate(plan.segments):
-        bit, test = plan.segment_bit(i), expression(plan, plan.conditions[i])
-        out.add(1, f"# {segment.name}")
-        if segment.enter is None:
-            out.add(1, f"if {test}:", f"    nb |= {bit}", "else:", f"    nb &= {~bit}")
-            continue
-        enter = plan.enter_bit(i)
-        out.add(1, f"if {test}:", f"    if not nb & {enter}:", f"        nb |= {enter}", f"        if not nb & {bit}:")
-        out.add(4, f"nb |= {bit}", f"s[{plan.since_slots[i]}] = t")
-        if segment.exit_after_ms is not None:
-            out.add(4, f"if t + {segment.exit_after_ms} < s[{DUE}]:", f"    arm(s, p, t + {segment.exit_after_ms})")
-        out.add(1, "else:", f"    nb &= {~enter}")
+    out.add(1, "known = out is not None and (cause == 'event' or cause == 'timer')", "changed = nb ^ b if known else -1")
+    for number, group in enumerate(groups):
+        out.add(1, f"if changed & {group.inputs}:")
+        if group.has_table:
+            out.add(2, f"key = nb & {group.inputs}", f"bits = table{number}.get(key)", "if bits is None:")
+            out.add(3, f"if len(table{number}) >= {table_entries(plan, groups)}:", f"    table{number}.clear()")
+            out.add(3, f"bits = table{number}[key] = work_out{number}(nb)")
+            out.add(2, f"nb = nb & {~_bits_of(plan, group)} | bits")
+        for i in () if group.has_table else group.segments:
+            if group.remembers:
+                _enter(plan, i, out, 2)
+            else:
+                _whether(plan, i, out, 2)
     mask = (1 << len(plan.segments)) - 1
     out.add(1, f"s[{BITS}] = nb", f"if (nb ^ b) & {mask} and out is not None:")
     out.add(2, f"emit(s, p, t, nb, (nb ^ b) & {mask}, cause, r, out)")
+
+
+def _bits_of(plan: Plan, group: Group) -> int:
+    return sum(plan.segment_bit(i) for i in group.segments)
+
+
+def _whether(plan: Plan, i: int, out: Source, depth: int) -> None:
+    """A segment with `when` is what its condition is."""
+    bit, test = plan.segment_bit(i), expression(plan, plan.conditions[i])
+    out.add(depth, f"if {test}:  # {plan.segments[i].name}", f"    nb |= {bit}", "else:", f"    nb &= {~bit}")
+
+
+def _enter(plan: Plan, i: int, out: Source, depth: int) -> None:
+    """One with `enter` begins when its condition becomes true."""
+    segment, bit, enter = plan.segments[i], plan.segment_bit(i), plan.enter_bit(i)
+    test, since = expression(plan, plan.conditions[i]), plan.since_slots[i]
+    out.add(depth, f"if {test}:  # {segment.name}", f"    if not nb & {enter}:", f"        nb |= {enter}")
+    out.add(depth + 2, f"if not nb & {bit}:", f"    nb |= {bit}", f"    changed |= {bit}", f"    s[{since}] = t")
+    if segment.exit_after_ms is not None:
+        due = f"t + {segment.exit_after_ms}"
+        out.add(depth + 3, f"if {due} < s[{DUE}]:", f"    arm(s, p, {due})")
+    out.add(depth, "else:", f"    nb &= {~enter}")

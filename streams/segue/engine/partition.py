@@ -222,9 +222,7 @@ class PartitionState:
             state = self.states.pop(person)
             self._program.advance(state, person, self.engine_time_ms, self._arm, None)
             states.append(state)
-        self.states[person], exact = united(
-            self._program, self._late, person, states[0], states[1], self.engine_time_ms
-        )
+        self.states[person], exact = united(self._program, self._late, person, states[0], states[1], self.engine_time_ms)
         return self.encode(person), exact
 
     # --- what the shell takes away
