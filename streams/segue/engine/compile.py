@@ -10,7 +10,7 @@ import hashlib
 from bisect import bisect_right
 from typing import Any
 
-from segue.engine import expiry, generate
+from segue.engine import expiry, generate, timers
 from segue.engine.evaluate import comparison, evaluator
 from segue.engine.feed import list_slots
 from segue.engine.follow import Follower
@@ -64,8 +64,9 @@ class Program:
             "NEVER": NEVER,
             "bisect_right": bisect_right,
             "emit": self._emit,
-            "__builtins__": {"len": len},
+            "__builtins__": {"len": len, "min": min},
         }
+        names |= timers.names(self.plan)
         names |= {f"table{i}": {} for i, group in enumerate(groups_of(self.plan)) if group.has_table}
         names |= {f"ask{i}": evaluate for i, evaluate in self._evaluate.items()}
         names |= {f"add{total.slot}": adding(total) for total in self.plan.totals}
@@ -116,9 +117,7 @@ class Program:
         state[BITS] = kept
         return due
 
-    def _emit(
-        self, s: State, person: bytes, t: int, bits: int, flipped: int, cause: str, r: Any, out: list[Any]
-    ) -> None:
+    def _emit(self, s: State, person: bytes, t: int, bits: int, flipped: int, cause: str, r: Any, out: list[Any]) -> None:
         """One change for each segment bit that flipped."""
         row, late_ms = r if cause == "correction" else (r, None)
         while flipped:

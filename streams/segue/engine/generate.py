@@ -24,12 +24,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from segue.engine import filters
+from segue.engine import filters, timers
 from segue.engine.feed import Source, add_to, fed_by, feed, list_slots, passes, when
 from segue.engine.groups import Group, groups_of, table_entries
 from segue.plan.expression import Expression
 from segue.plan.layout import BITS, DUE, LOG, Kind, Plan, leaf_scope, own_events
 from segue.plan.leaves import Evaluated, Follow, Pattern, Threshold
+from segue.records import NEVER
 
 
 def generate(plan: Plan, initial: int) -> tuple[str, tuple[Any, ...]]:
@@ -120,48 +121,65 @@ def _reset(plan: Plan, segment: int, out: Source, depth: int, initial: int) -> N
 
 
 def _expiries(plan: Plan) -> Iterator[tuple[str, str]]:
-    """(when it is pending, its time): every way a truth can change by time alone."""
-    for i, leaf in enumerate(plan.leaves):
-        if isinstance(leaf, Threshold):
-            if leaf.window_ms is not None:
-                slot = plan.streams[leaf.stream].slot
-                yield f"b & {plan.leaf_bit(i)}", f"s[{slot}][-{leaf.n}] + {leaf.window_ms}"
-        elif isinstance(leaf, Pattern):
-            yield "", f"s[{plan.own_slots[i]}]"
-        elif i in plan.due_slots:
-            yield "", f"s[{plan.due_slots[i]}]"
+    """(when it is pending, its time): the ways a truth can change by time alone, but for many of one kind."""
+    for stream in plan.streams:
+        if not timers.ending(plan, stream):
+            for bit, n, window_ms in timers.thresholds_of(plan, stream):
+                if window_ms < NEVER:
+                    yield f"b & {bit}", f"s[{stream.slot}][-{n}] + {window_ms}"
     for i, slot in plan.since_slots.items():
         after = plan.segments[i].exit_after_ms
         if after is not None:
             yield f"b & {plan.segment_bit(i)}", f"s[{slot}] + {after}"
 
 
+def _due_runs(plan: Plan) -> Iterator[range]:
+    """Slots that hold when something is due, of patterns and evaluated leaves: those that stand side by side together."""
+    patterns = [slot for i, slot in plan.own_slots.items() if isinstance(plan.leaves[i], Pattern)]
+    slots = sorted([*patterns, *plan.due_slots.values()])
+    start = 0
+    for i in range(1, len(slots) + 1):
+        if i == len(slots) or slots[i] != slots[i - 1] + 1:
+            yield range(slots[start], slots[i - 1] + 1)
+            start = i
+
+
 def _next_due(plan: Plan, out: Source) -> None:
     out.add(0, "", "", "def next_due(s):", f"    b = s[{BITS}]", "    due = NEVER")
+    for stream in plan.streams:
+        if ends := timers.ending(plan, stream):
+            slot = stream.slot
+            out.add(1, f"m = b & {timers.bits_of(ends)}", "if m:", f"    L = s[{slot}]", f"    for n, w in ends{slot}[m]:")
+            out.add(3, "d = L[-n] + w", "if d < due:", "    due = d")
     for test, time in _expiries(plan):
-        depth = 1
-        if test:
-            out.add(1, f"if {test}:")
-            depth = 2
-        out.add(depth, f"d = {time}", "if d < due:", "    due = d")
+        out.add(1, f"if {test}:", f"    d = {time}", "    if d < due:", "        due = d")
+    for run in _due_runs(plan):
+        out.add(1, f"d = {_first_of(run)}", "if d < due:", "    due = d")
     out.add(1, "return due")
+
+
+def _first_of(run: range) -> str:
+    return f"s[{run.start}]" if len(run) == 1 else f"min(s[{run.start}:{run.stop}])"
 
 
 def _advance(plan: Plan, out: Source, initial: int) -> None:
     out.add(0, "", "", "def advance(s, p, upto, arm, out):", "    while True:", "        t = next_due(s)")
     out.add(2, "if t > upto:", f"    s[{DUE}] = NEVER", "    arm(s, p, t)", "    return")
     out.add(2, f"b = nb = s[{BITS}]")
-    for i, leaf in enumerate(plan.leaves):
-        bit = plan.leaf_bit(i)
-        if isinstance(leaf, Threshold):
-            if leaf.window_ms is not None:
-                slot = plan.streams[leaf.stream].slot
-                out.add(2, f"if b & {bit} and s[{slot}][-{leaf.n}] + {leaf.window_ms} <= t:", f"    nb &= {~bit}")
-        elif isinstance(leaf, Pattern):
-            slot = plan.own_slots[i]
-            out.add(2, f"if s[{slot}] <= t:", f"    s[{slot}] = NEVER", f"    nb |= {bit}")
-        elif i in plan.due_slots:
-            out.add(2, f"if s[{plan.due_slots[i]}] <= t:", f"    nb = nb | {bit} if ask{i}(s, t) else nb & {~bit}")
+    _windows_end(plan, out)
+    leaves = {plan.own_slots[i]: i for i, leaf in enumerate(plan.leaves) if isinstance(leaf, Pattern)}
+    leaves |= {slot: i for i, slot in plan.due_slots.items()}
+    for run in _due_runs(plan):
+        depth = 2
+        if len(run) > 1:
+            out.add(2, f"if {_first_of(run)} <= t:")
+            depth = 3
+        for slot in run:
+            bit = plan.leaf_bit(leaves[slot])
+            if slot in plan.due_slots.values():
+                out.add(depth, f"if s[{slot}] <= t:", f"    nb = nb | {bit} if ask{leaves[slot]}(s, t) else nb & {~bit}")
+            else:
+                out.add(depth, f"if s[{slot}] <= t:", f"    s[{slot}] = NEVER", f"    nb |= {bit}")
     for i, slot in plan.since_slots.items():
         after = plan.segments[i].exit_after_ms
         if after is not None:
@@ -169,6 +187,18 @@ def _advance(plan: Plan, out: Source, initial: int) -> None:
             out.add(2, f"if b & {plan.segment_bit(i)} and s[{slot}] + {after} <= t:  # exit of {name}")
             _reset(plan, i, out, 3, initial)
     out.add(2, "flip(s, p, t, nb, b, 'timer', None, arm, out)")
+
+
+def _windows_end(plan: Plan, out: Source) -> None:
+    for stream in plan.streams:
+        slot = stream.slot
+        if ends := timers.ending(plan, stream):
+            out.add(2, f"m = b & {timers.bits_of(ends)}", "if m:", f"    L = s[{slot}]", f"    for n, w in ends{slot}[m]:")
+            out.add(4, "if L[-n] + w <= t:", f"    nb ^= ended{slot}(L, m, t)", "    break")
+            continue
+        for bit, n, window_ms in timers.thresholds_of(plan, stream):
+            if window_ms < NEVER:
+                out.add(2, f"if b & {bit} and s[{slot}][-{n}] + {window_ms} <= t:", f"    nb &= {~bit}")
 
 
 # --- late events ------------------------------------------------------------------------------------------
