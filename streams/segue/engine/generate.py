@@ -15,8 +15,10 @@ Six functions come out of a plan:
     flip(s, p, t, nb, b, ...)    leaf truths have changed: work out the segments, emit their jumps
 
 In them: s state, p person, t time in ms, k kind, r row, x0.. values, b bits before, nb bits after, L a list of times;
+m the bits of some thresholds, n and w the n and window of one, d when something is due;
 of leaf 3, ask3 evaluates it, first3, second3 and again3 feed it, holds3 compares; add12 adds to the total in slot 12,
-trim9 trims the stream in slot 9: these are functions of evaluate, follow, totals and streams.
+trim9 trims the stream in slot 9: these are functions of evaluate, follow, totals and streams. ends0, begins9 and what
+goes with them are of timers; work_out5 works out the segments of group 5, table5 remembers what it said (groups).
 """
 
 from __future__ import annotations
@@ -30,7 +32,6 @@ from segue.engine.groups import Group, groups_of, table_entries
 from segue.plan.expression import Expression
 from segue.plan.layout import BITS, DUE, LOG, Kind, Plan, leaf_scope, own_events
 from segue.plan.leaves import Evaluated, Follow, Pattern, Threshold
-from segue.records import NEVER
 
 
 def generate(plan: Plan, initial: int) -> tuple[str, tuple[Any, ...]]:
@@ -122,11 +123,9 @@ def _reset(plan: Plan, segment: int, out: Source, depth: int, initial: int) -> N
 
 def _expiries(plan: Plan) -> Iterator[tuple[str, str]]:
     """(when it is pending, its time): the ways a truth can change by time alone, but for many of one kind."""
-    for stream in plan.streams:
-        if not timers.ending(plan, stream):
-            for bit, n, window_ms in timers.thresholds_of(plan, stream):
-                if window_ms < NEVER:
-                    yield f"b & {bit}", f"s[{stream.slot}][-{n}] + {window_ms}"
+    for chunk in timers.ending(plan):
+        for bit, slot, n, window_ms in chunk if len(chunk) <= timers.FEW else ():
+            yield f"b & {bit}", f"s[{slot}][-{n}] + {window_ms}"
     for i, slot in plan.since_slots.items():
         after = plan.segments[i].exit_after_ms
         if after is not None:
@@ -146,11 +145,10 @@ def _due_runs(plan: Plan) -> Iterator[range]:
 
 def _next_due(plan: Plan, out: Source) -> None:
     out.add(0, "", "", "def next_due(s):", f"    b = s[{BITS}]", "    due = NEVER")
-    for stream in plan.streams:
-        if ends := timers.ending(plan, stream):
-            slot = stream.slot
-            out.add(1, f"m = b & {timers.bits_of(ends)}", "if m:", f"    L = s[{slot}]", f"    for n, w in ends{slot}[m]:")
-            out.add(3, "d = L[-n] + w", "if d < due:", "    due = d")
+    for i, chunk in enumerate(timers.ending(plan)):
+        if len(chunk) > timers.FEW:
+            out.add(1, f"m = b & {timers.bits_of(chunk)}", "if m:", f"    for slot, n, w in ends{i}[m]:")
+            out.add(3, "d = s[slot][-n] + w", "if d < due:", "    due = d")
     for test, time in _expiries(plan):
         out.add(1, f"if {test}:", f"    d = {time}", "    if d < due:", "        due = d")
     for run in _due_runs(plan):
@@ -190,15 +188,13 @@ def _advance(plan: Plan, out: Source, initial: int) -> None:
 
 
 def _windows_end(plan: Plan, out: Source) -> None:
-    for stream in plan.streams:
-        slot = stream.slot
-        if ends := timers.ending(plan, stream):
-            out.add(2, f"m = b & {timers.bits_of(ends)}", "if m:", f"    L = s[{slot}]", f"    for n, w in ends{slot}[m]:")
-            out.add(4, "if L[-n] + w <= t:", f"    nb ^= ended{slot}(L, m, t)", "    break")
+    for i, chunk in enumerate(timers.ending(plan)):
+        if len(chunk) > timers.FEW:
+            out.add(2, f"m = b & {timers.bits_of(chunk)}", "if m:", f"    for slot, n, w in ends{i}[m]:")
+            out.add(4, "if s[slot][-n] + w <= t:", f"    nb ^= ended{i}(s, m, t)", "    break")
             continue
-        for bit, n, window_ms in timers.thresholds_of(plan, stream):
-            if window_ms < NEVER:
-                out.add(2, f"if b & {bit} and s[{slot}][-{n}] + {window_ms} <= t:", f"    nb &= {~bit}")
+        for bit, slot, n, window_ms in chunk:
+            out.add(2, f"if b & {bit} and s[{slot}][-{n}] + {window_ms} <= t:", f"    nb &= {~bit}")
 
 
 # --- late events ------------------------------------------------------------------------------------------
