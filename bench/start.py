@@ -30,8 +30,9 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from fastavro import schemaless_writer
-from restore import states
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script
+from bench.restore import states
 from segue.engine import Engine
 from segue_agents.rule_files import load_catalog, load_plan
 from segue_agents.settings import Settings

@@ -18,6 +18,12 @@ DURATION_MS: Final = 5 * 366 * 86_400_000
 """the longest window"""
 COUNT: Final = 1_000
 """the largest n of `count(...) op n`: a person keeps that many times"""
+GROUP_INPUTS: Final = 12
+"""truths that segments worked out together read at most: what they say is remembered for each combination"""
+GROUP_TABLES_BYTES: Final = 32 << 20
+"""all of what is so remembered; a table that is full begins anew"""
+SETS_REMEMBERED: Final = 10_000
+"""sets of thresholds over one stream of which is remembered which can change next; beyond it that begins anew"""
 FEATURE_VALUES: Final = 1_000
 """the largest n of `keep: last n`"""
 LOG_EVENTS: Final = 2_000

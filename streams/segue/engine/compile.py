@@ -11,10 +11,11 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
-from segue.engine import expiry, generate
+from segue.engine import expiry, generate, timers
 from segue.engine.evaluate import comparison, evaluator
 from segue.engine.feed import list_slots
 from segue.engine.follow import Follower
+from segue.engine.groups import groups_of
 from segue.engine.identity import ChangeIds
 from segue.engine.streams import trimming
 from segue.engine.totals import adding
@@ -68,8 +69,10 @@ class Program:
             "NEVER": NEVER,
             "bisect_right": bisect_right,
             "emit": self._emit,
-            "__builtins__": {"len": len},
+            "__builtins__": {"len": len, "min": min},
         }
+        names |= timers.names(self.plan)
+        names |= {f"table{i}": {} for i, group in enumerate(groups_of(self.plan)) if group.has_table}
         names |= {f"ask{i}": evaluate for i, evaluate in self._evaluate.items()}
         names |= {f"add{total.slot}": adding(total) for total in self.plan.totals}
         names |= {f"trim{s.slot}": trimming(s, self.dropped) for s in self.plan.streams if s.horizon_ms}
@@ -119,9 +122,7 @@ class Program:
         state[BITS] = kept
         return due
 
-    def _emit(
-        self, s: State, person: bytes, t: int, bits: int, flipped: int, cause: str, r: Any, out: list[Any]
-    ) -> None:
+    def _emit(self, s: State, person: bytes, t: int, bits: int, flipped: int, cause: str, r: Any, out: list[Any]) -> None:
         """One change for each segment bit that flipped."""
         row, late_ms = r if cause == "correction" else (r, None)
         jumps, expires, attached = s[JUMPS], self._expires, self._attached
@@ -145,6 +146,9 @@ class Program:
         windows = expiry.expires_by_windows(self.plan, segment)
         if windows is not None:
             return expiry.least([(self.plan.streams[w.stream].slot, -w.n, w.window_ms) for w in windows])
+        flips = expiry.flips_by_time(self.plan, segment)
+        if flips is not None:
+            return lambda s, _entered, _cause: flips(s)
         if not expiry.exits_by_clock_only(self.plan, segment):
             return lambda s, _entered, _cause: self._simulate(s, segment)
         after, since = self.plan.segments[segment].exit_after_ms, self.plan.since_slots[segment]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segue.engine import filters
+from segue.engine.timers import beginning, bits_of
 from segue.plan.evidence import Stream, Total
 from segue.plan.layout import DUE, Kind, Plan, leaf_scope, own_events
 from segue.plan.leaves import Evaluated, Follow, Held, Pattern, Threshold
@@ -87,13 +88,17 @@ def _feed_stream(plan: Plan, kind: Kind, stream: Stream, out: Source, depth: int
     lines: list[str] = []
     if kind.event in stream.events.names:
         lines = [f"L = s[{stream.slot}]", "L.append(t)"]
-        lines += [
-            f"s[{stream.slot + 1 + i}].append({filters.value(plan, kind, v)})" for i, v in enumerate(stream.values)
-        ]
+        lines += [f"s[{stream.slot + 1 + i}].append({filters.value(plan, kind, v)})" for i, v in enumerate(stream.values)]
         lines += _trim(stream)
+        many = beginning(plan, stream)
+        if many:
+            lines += _reach_many(stream, bits_of(many))
         for i in readers:
             leaf = plan.leaves[i]
-            lines += _reach(plan, i, leaf) if isinstance(leaf, Threshold) else ask(plan, i)
+            if not isinstance(leaf, Threshold):
+                lines += ask(plan, i)
+            elif not many:
+                lines += _reach(plan, i, leaf)
     _emptied_or_fed(plan, kind, stream, readers, lines, out, depth)
 
 
@@ -185,6 +190,22 @@ def _reach(plan: Plan, i: int, leaf: Threshold) -> list[str]:
     if leaf.window_ms is not None:
         lines += [f"    d = L[-{n}] + {leaf.window_ms}", f"    if d < s[{DUE}]:", "        arm(s, p, d)"]
     return lines
+
+
+def _reach_many(stream: Stream, bits: int) -> list[str]:
+    """Many thresholds just fed: those that can be the next to become true, and all others only if one of them has."""
+    slot = stream.slot
+    return [
+        f"m = ~nb & {bits}",
+        "if m:",
+        f"    for n, w in begins{slot}[m]:",
+        "        if n <= len(L) and L[-n] + w > t:",
+        f"            m, d = begun{slot}(L, nb, t)",
+        "            nb |= m",
+        f"            if d < s[{DUE}]:",
+        "                arm(s, p, d)",
+        "            break",
+    ]
 
 
 def when(out: Source, depth: int, tests: list[str], lines: tuple[str, ...]) -> None:

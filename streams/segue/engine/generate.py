@@ -15,8 +15,10 @@ Six functions come out of a plan:
     flip(s, p, t, nb, b, ...)    leaf truths have changed: work out the segments, emit their jumps
 
 In them: s state, p person, t time in ms, k kind, r row, x0.. values, b bits before, nb bits after, L a list of times;
+m the bits of some thresholds, n and w the n and window of one, d when something is due;
 of leaf 3, ask3 evaluates it, first3, second3 and again3 feed it, holds3 compares; add12 adds to the total in slot 12,
-trim9 trims the stream in slot 9: these are functions of evaluate, follow, totals and streams.
+trim9 trims the stream in slot 9: these are functions of evaluate, follow, totals and streams. ends0, begins9 and what
+goes with them are of timers; work_out5 works out the segments of group 5, table5 remembers what it said (groups).
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from segue.engine import filters
+from segue.engine import filters, timers
 from segue.engine.feed import Source, add_to, fed_by, feed, list_slots, passes, when
+from segue.engine.groups import Group, groups_of, table_entries
 from segue.plan.expression import Expression
 from segue.plan.layout import BITS, DUE, LOG, Kind, Plan, leaf_scope, own_events
 from segue.plan.leaves import Evaluated, Follow, Pattern, Threshold
@@ -119,48 +122,62 @@ def _reset(plan: Plan, segment: int, out: Source, depth: int, initial: int) -> N
 
 
 def _expiries(plan: Plan) -> Iterator[tuple[str, str]]:
-    """(when it is pending, its time): every way a truth can change by time alone."""
-    for i, leaf in enumerate(plan.leaves):
-        if isinstance(leaf, Threshold):
-            if leaf.window_ms is not None:
-                slot = plan.streams[leaf.stream].slot
-                yield f"b & {plan.leaf_bit(i)}", f"s[{slot}][-{leaf.n}] + {leaf.window_ms}"
-        elif isinstance(leaf, Pattern):
-            yield "", f"s[{plan.own_slots[i]}]"
-        elif i in plan.due_slots:
-            yield "", f"s[{plan.due_slots[i]}]"
+    """(when it is pending, its time): the ways a truth can change by time alone, but for many of one kind."""
+    for chunk in timers.ending(plan):
+        for bit, slot, n, window_ms in chunk if len(chunk) <= timers.FEW else ():
+            yield f"b & {bit}", f"s[{slot}][-{n}] + {window_ms}"
     for i, slot in plan.since_slots.items():
         after = plan.segments[i].exit_after_ms
         if after is not None:
             yield f"b & {plan.segment_bit(i)}", f"s[{slot}] + {after}"
 
 
+def _due_runs(plan: Plan) -> Iterator[range]:
+    """Slots that hold when something is due, of patterns and evaluated leaves: those that stand side by side together."""
+    patterns = [slot for i, slot in plan.own_slots.items() if isinstance(plan.leaves[i], Pattern)]
+    slots = sorted([*patterns, *plan.due_slots.values()])
+    start = 0
+    for i in range(1, len(slots) + 1):
+        if i == len(slots) or slots[i] != slots[i - 1] + 1:
+            yield range(slots[start], slots[i - 1] + 1)
+            start = i
+
+
 def _next_due(plan: Plan, out: Source) -> None:
     out.add(0, "", "", "def next_due(s):", f"    b = s[{BITS}]", "    due = NEVER")
+    for i, chunk in enumerate(timers.ending(plan)):
+        if len(chunk) > timers.FEW:
+            out.add(1, f"m = b & {timers.bits_of(chunk)}", "if m:", f"    for slot, n, w in ends{i}[m]:")
+            out.add(3, "d = s[slot][-n] + w", "if d < due:", "    due = d")
     for test, time in _expiries(plan):
-        depth = 1
-        if test:
-            out.add(1, f"if {test}:")
-            depth = 2
-        out.add(depth, f"d = {time}", "if d < due:", "    due = d")
+        out.add(1, f"if {test}:", f"    d = {time}", "    if d < due:", "        due = d")
+    for run in _due_runs(plan):
+        out.add(1, f"d = {_first_of(run)}", "if d < due:", "    due = d")
     out.add(1, "return due")
+
+
+def _first_of(run: range) -> str:
+    return f"s[{run.start}]" if len(run) == 1 else f"min(s[{run.start}:{run.stop}])"
 
 
 def _advance(plan: Plan, out: Source, initial: int) -> None:
     out.add(0, "", "", "def advance(s, p, upto, arm, out):", "    while True:", "        t = next_due(s)")
     out.add(2, "if t > upto:", f"    s[{DUE}] = NEVER", "    arm(s, p, t)", "    return")
     out.add(2, f"b = nb = s[{BITS}]")
-    for i, leaf in enumerate(plan.leaves):
-        bit = plan.leaf_bit(i)
-        if isinstance(leaf, Threshold):
-            if leaf.window_ms is not None:
-                slot = plan.streams[leaf.stream].slot
-                out.add(2, f"if b & {bit} and s[{slot}][-{leaf.n}] + {leaf.window_ms} <= t:", f"    nb &= {~bit}")
-        elif isinstance(leaf, Pattern):
-            slot = plan.own_slots[i]
-            out.add(2, f"if s[{slot}] <= t:", f"    s[{slot}] = NEVER", f"    nb |= {bit}")
-        elif i in plan.due_slots:
-            out.add(2, f"if s[{plan.due_slots[i]}] <= t:", f"    nb = nb | {bit} if ask{i}(s, t) else nb & {~bit}")
+    _windows_end(plan, out)
+    leaves = {plan.own_slots[i]: i for i, leaf in enumerate(plan.leaves) if isinstance(leaf, Pattern)}
+    leaves |= {slot: i for i, slot in plan.due_slots.items()}
+    for run in _due_runs(plan):
+        depth = 2
+        if len(run) > 1:
+            out.add(2, f"if {_first_of(run)} <= t:")
+            depth = 3
+        for slot in run:
+            bit = plan.leaf_bit(leaves[slot])
+            if slot in plan.due_slots.values():
+                out.add(depth, f"if s[{slot}] <= t:", f"    nb = nb | {bit} if ask{leaves[slot]}(s, t) else nb & {~bit}")
+            else:
+                out.add(depth, f"if s[{slot}] <= t:", f"    s[{slot}] = NEVER", f"    nb |= {bit}")
     for i, slot in plan.since_slots.items():
         after = plan.segments[i].exit_after_ms
         if after is not None:
@@ -168,6 +185,16 @@ def _advance(plan: Plan, out: Source, initial: int) -> None:
             out.add(2, f"if b & {plan.segment_bit(i)} and s[{slot}] + {after} <= t:  # exit of {name}")
             _reset(plan, i, out, 3, initial)
     out.add(2, "flip(s, p, t, nb, b, 'timer', None, arm, out)")
+
+
+def _windows_end(plan: Plan, out: Source) -> None:
+    for i, chunk in enumerate(timers.ending(plan)):
+        if len(chunk) > timers.FEW:
+            out.add(2, f"m = b & {timers.bits_of(chunk)}", "if m:", f"    for slot, n, w in ends{i}[m]:")
+            out.add(4, "if s[slot][-n] + w <= t:", f"    nb ^= ended{i}(s, m, t)", "    break")
+            continue
+        for bit, slot, n, window_ms in chunk:
+            out.add(2, f"if b & {bit} and s[{slot}][-{n}] + {window_ms} <= t:", f"    nb &= {~bit}")
 
 
 # --- late events ------------------------------------------------------------------------------------------
@@ -230,19 +257,50 @@ def expression(plan: Plan, e: Expression) -> str:
 
 
 def _flip(plan: Plan, out: Source) -> None:
+    """Asks only groups that read what has changed, by an event or by time; all of them where anything may have."""
+    groups = groups_of(plan)
+    for number, group in enumerate(groups):
+        if group.has_table:
+            out.add(0, "", "", f"def work_out{number}(nb):")
+            for i in group.segments:
+                _whether(plan, i, out, 1)
+            out.add(1, f"return nb & {_bits_of(plan, group)}")
     out.add(0, "", "", "def flip(s, p, t, nb, b, cause, r, arm, out):")
-    for i, segment in enumerate(plan.segments):
-        bit, test = plan.segment_bit(i), expression(plan, plan.conditions[i])
-        out.add(1, f"# {segment.name}")
-        if segment.enter is None:
-            out.add(1, f"if {test}:", f"    nb |= {bit}", "else:", f"    nb &= {~bit}")
-            continue
-        enter = plan.enter_bit(i)
-        out.add(1, f"if {test}:", f"    if not nb & {enter}:", f"        nb |= {enter}", f"        if not nb & {bit}:")
-        out.add(4, f"nb |= {bit}", f"s[{plan.since_slots[i]}] = t")
-        if segment.exit_after_ms is not None:
-            out.add(4, f"if t + {segment.exit_after_ms} < s[{DUE}]:", f"    arm(s, p, t + {segment.exit_after_ms})")
-        out.add(1, "else:", f"    nb &= {~enter}")
+    out.add(1, "known = out is not None and (cause == 'event' or cause == 'timer')", "changed = nb ^ b if known else -1")
+    for number, group in enumerate(groups):
+        out.add(1, f"if changed & {group.inputs}:")
+        if group.has_table:
+            out.add(2, f"key = nb & {group.inputs}", f"bits = table{number}.get(key)", "if bits is None:")
+            out.add(3, f"if len(table{number}) >= {table_entries(plan, groups)}:", f"    table{number}.clear()")
+            out.add(3, f"bits = table{number}[key] = work_out{number}(nb)")
+            out.add(2, f"nb = nb & {~_bits_of(plan, group)} | bits")
+        for i in () if group.has_table else group.segments:
+            if group.remembers:
+                _enter(plan, i, out, 2)
+            else:
+                _whether(plan, i, out, 2)
     mask = (1 << len(plan.segments)) - 1
     out.add(1, f"s[{BITS}] = nb", f"if (nb ^ b) & {mask} and out is not None:")
     out.add(2, f"emit(s, p, t, nb, (nb ^ b) & {mask}, cause, r, out)")
+
+
+def _bits_of(plan: Plan, group: Group) -> int:
+    return sum(plan.segment_bit(i) for i in group.segments)
+
+
+def _whether(plan: Plan, i: int, out: Source, depth: int) -> None:
+    """A segment with `when` is what its condition is."""
+    bit, test = plan.segment_bit(i), expression(plan, plan.conditions[i])
+    out.add(depth, f"if {test}:  # {plan.segments[i].name}", f"    nb |= {bit}", "else:", f"    nb &= {~bit}")
+
+
+def _enter(plan: Plan, i: int, out: Source, depth: int) -> None:
+    """One with `enter` begins when its condition becomes true."""
+    segment, bit, enter = plan.segments[i], plan.segment_bit(i), plan.enter_bit(i)
+    test, since = expression(plan, plan.conditions[i]), plan.since_slots[i]
+    out.add(depth, f"if {test}:  # {segment.name}", f"    if not nb & {enter}:", f"        nb |= {enter}")
+    out.add(depth + 2, f"if not nb & {bit}:", f"    nb |= {bit}", f"    changed |= {bit}", f"    s[{since}] = t")
+    if segment.exit_after_ms is not None:
+        due = f"t + {segment.exit_after_ms}"
+        out.add(depth + 3, f"if {due} < s[{DUE}]:", f"    arm(s, p, {due})")
+    out.add(depth, "else:", f"    nb &= {~enter}")

@@ -19,8 +19,9 @@ from segue.engine.late import LateEvents
 from segue.engine.migrate import Migration
 from segue.engine.unite import united
 from segue.engine.wheel import Wheel
+from segue.engine.wide import packed, packed_settled, unpack_settled, unpacked
 from segue.limits import MIGRATED_AT_ONCE, WHEEL_SHIFT
-from segue.plan.layout import BITS, BUCKET, DUE, JUMPS, LOG
+from segue.plan.layout import BITS, BUCKET, DUE, JUMPS, LOG, SETTLED, SLOTS
 from segue.plan.stored import Layout
 from segue.records import NEVER, Batch, Change, Rejected, Step
 
@@ -50,6 +51,7 @@ class PartitionState:
         self._bytes_in_all = 0
         self._timers_fired = 0
         self._tag = program.layout.tag
+        self._wide = len(program.layout.bits) > 64
         self._migrations: dict[bytes, Migration] = {}
         self._moved: dict[bytes, None] = {}
         """persons loaded from a state written under other rules, whose segments are still to be asked"""
@@ -93,7 +95,8 @@ class PartitionState:
             return
         due = int.from_bytes(encoded[:8], "big")
         bits, *rest = _DECODER.decode(encoded[12:])
-        state = [due, bits, due >> WHEEL_SHIFT, *rest]
+        state = [due, unpacked(bits), due >> WHEEL_SHIFT, *rest]
+        unpack_settled(state)
         if encoded[8:12] != self._tag:
             state = self._migrations[encoded[8:12]](person, state)
             self._moved[person] = None
@@ -207,9 +210,7 @@ class PartitionState:
             state = self.states.pop(person)
             self._program.advance(state, person, self.engine_time_ms, self._arm, None)
             states.append(state)
-        self.states[person], exact = united(
-            self._program, self._late, person, states[0], states[1], self.engine_time_ms
-        )
+        self.states[person], exact = united(self._program, self._late, person, states[0], states[1], self.engine_time_ms)
         return self.encode(person), exact
 
     # --- what the shell takes away
@@ -228,7 +229,8 @@ class PartitionState:
                 self.duplicates.forget(state, self.engine_time_ms)
             if len(state[LOG]) > _LOG_SETTLES_AT:
                 self.log_overflows += self._late.settle(state, person, settled_until)
-            encoded = b"%b%b%b" % (state[DUE].to_bytes(8, "big"), tag, _encode([state[BITS], *state[JUMPS:]]))
+            slots = _packed(state) if self._wide else [state[BITS], *state[JUMPS:]]
+            encoded = b"%b%b%b" % (state[DUE].to_bytes(8, "big"), tag, _encode(slots))
             out.append((person, encoded))
             in_all += len(encoded) - sizes.get(person, 0)
             sizes[person] = len(encoded)
@@ -282,3 +284,8 @@ class PartitionState:
         """Persons in memory who are in the segment now."""
         bit = self._program.plan.segment_bit(segment)
         return [p for p, s in self.states.items() if s[BITS] & bit]
+
+
+def _packed(state: State) -> list[Any]:
+    """What is stored of a state of more truths than MessagePack's integers have bits."""
+    return [packed(state[BITS]), *state[JUMPS:SETTLED], packed_settled(state[SETTLED]), *state[SLOTS:]]
