@@ -100,7 +100,8 @@ class Changelog:
         keys = [message.key() for message in messages]
         values = [message.value() for message in messages]
         first, last = 0, len(messages)
-        for i in [i for i, key in enumerate(keys) if key is None or key == KEY]:
+        rare = KEY in keys or None in keys  # asked of the list as a whole: a fifth of the time
+        for i in [i for i, key in enumerate(keys) if key is None or key == KEY] if rare else ():
             records = list(zip(keys[first:i], values[first:i], strict=True))
             first, message = i + 1, messages[i]
             if message.error() is not None:
