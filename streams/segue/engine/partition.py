@@ -84,10 +84,9 @@ class PartitionState:
                 "Remove the partition's folder: it is restored from the changelog.",
             )
         columns = np.frombuffer(heads, _HEAD)
-        schedule = self._wheel.schedule
-        for (person, _), bucket in zip(rows, (columns["due"] >> WHEEL_SHIFT).tolist(), strict=True):
-            if bucket < _NO_BUCKET:
-                schedule(person, bucket)
+        due = columns["due"]
+        waiting = rows if due.size and due.max() < NEVER else [rows[i] for i in np.flatnonzero(due < NEVER).tolist()]
+        self._wheel.schedule_all([person for person, _ in waiting], (due[due < NEVER] >> WHEEL_SHIFT).tolist())
         tags = columns["tag"]
         for i in np.flatnonzero(tags != np.frombuffer(self._tag, ">u4")).tolist():
             self._unread[rows[i][0]] = None

@@ -20,6 +20,7 @@ from segue.limits import WHEEL_NEAR_ENTRIES, WHEEL_NEAR_SPANS, WHEEL_SPAN_SHIFT
 _MASK: Final = (1 << WHEEL_SPAN_SHIFT) - 1
 _HEAD: Final = Struct("<I")
 """of an entry in a row: the person's length, and in the lowest bits the bucket within the span"""
+_PACK: Final = _HEAD.pack
 _ROW_BYTES: Final = 1 << 16
 """a row is not looked through for repeated entries before it has grown by as much"""
 
@@ -62,13 +63,28 @@ class Wheel:
         else:
             entries[person] = None
 
+    def schedule_all(self, persons: list[bytes], buckets: list[int]) -> None:
+        """An entry each, of different persons: as `schedule`, which it has in itself, for a start with millions."""
+        rows, far_from = self._rows, self._far_from
+        for person, bucket in zip(persons, buckets, strict=True):
+            row = rows.get(bucket >> WHEEL_SPAN_SHIFT)
+            if row is None or bucket < far_from:
+                self.schedule(person, bucket)
+                continue
+            row += _PACK(len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK)
+            row += person
+            row.entries += 1
+        for row in rows.values():
+            row.look_at = max(row.look_at, len(row) + _ROW_BYTES)
+
     def _put_by(self, person: bytes, bucket: int) -> None:
         span = bucket >> WHEEL_SPAN_SHIFT
         row = self._rows.get(span)
         if row is None:
             row = self._rows[span] = _Row()
             heapq.heappush(self._spans, span)
-        row += (len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK).to_bytes(4, "little") + person
+        row += _PACK(len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK)
+        row += person
         row.entries += 1
         if len(row) > row.look_at:
             self._rows[span] = _without_repeats(row)

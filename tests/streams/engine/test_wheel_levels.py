@@ -25,7 +25,10 @@ def test_every_person_comes_in_its_bucket(seed: int) -> None:
                 chance.randbytes(chance.choice((0, 1, 8, 300))) if chance.random() < 0.3 else b"p%d" % chance.randrange(50)
             )
             bucket = now + chance.choice((-3, 0, 1, 5, SPAN, 3 * SPAN, 50 * SPAN, 500 * SPAN)) + chance.randrange(SPAN)
-            wheel.schedule(person, bucket)
+            if chance.random() < 0.5:
+                wheel.schedule(person, bucket)
+            else:
+                wheel.schedule_all([person], [bucket])
             model.setdefault(bucket, set()).add(person)
         now += chance.choice((0, 0, 1, 2, SPAN - 1, SPAN, 7 * SPAN, 100 * SPAN))
         due = wheel.until(now)
@@ -70,9 +73,8 @@ def test_a_far_timer_takes_few_bytes_more_than_its_person() -> None:
 
 def test_near_is_nearer_when_there_are_many() -> None:
     """A span of many persons does not bring the ones after it near too."""
-    wheel = Wheel()
-    for n in range(3 * WHEEL_NEAR_ENTRIES):
-        wheel.schedule(b"%d" % n, NOW + n % (3 * SPAN))
+    wheel, many = Wheel(), range(3 * WHEEL_NEAR_ENTRIES)
+    wheel.schedule_all([b"%d" % n for n in many], [NOW + n % (3 * SPAN) for n in many])
     wheel.until(NOW)
     assert sum(map(len, wheel._persons.values())) < 2.5 * WHEEL_NEAR_ENTRIES
     assert len(wheel) == 3 * WHEEL_NEAR_ENTRIES
