@@ -48,7 +48,7 @@ class SignalSource(mode.Service):
         super().__init__(**kwargs)
         self._app, self._channel, self._settings, self._worker = app, channel, settings, worker
         self._outside = outside
-        self._stopping = threading.Event()
+        self._stopping, self._drained = threading.Event(), threading.Event()
         self._backoff = Backoff(SESSION_PAUSE_S, SESSION_PAUSE_MOST_S, outside.chance)
         self._was_there = False
         self._thread = threading.Thread(target=self._run, name="segue-source", daemon=True)
@@ -78,6 +78,7 @@ class SignalSource(mode.Service):
         self._stopping.set()
         if self._thread.ident is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        self._drained.set()
 
     # --- the thread
 
@@ -112,9 +113,9 @@ class SignalSource(mode.Service):
             self.session.close()
 
     def _watch(self) -> None:
-        """On a thread of its own: what it watches may hold all others."""
+        """On a thread of its own, to the end of the drain: what it watches may hold all others."""
         watchdog = self._worker.watchdog
-        while not self._stopping.wait(WATCHED_EVERY_S):
+        while not self._drained.wait(WATCHED_EVERY_S):
             verdict = watchdog.verdict(self._outside.monotonic())
             if verdict is Verdict.WELL:
                 continue

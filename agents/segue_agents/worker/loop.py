@@ -195,6 +195,7 @@ class Worker:
     async def _end_transaction(self) -> None:
         """States, checkpoints and offsets; then the stores. Raises TransactionLost, StoreBroken."""
         started = self._outside.monotonic()
+        self.watchdog.waits(started)
         dirty = [o for o in self.owned.values() if o.batches]
         await self._outside.apart(self._finish, dirty)
         self._committed_at, self._urgent = self._outside.monotonic(), False
@@ -298,9 +299,9 @@ class Worker:
         self._forget_stopped(self.owned)
         self.owned.clear()
         self._accounts.dropped()
-        self.watchdog.dropped()
         await self._outside.apart(self._committer.drop)
         await self._close(gone)
+        self.watchdog.dropped()  # not before: an abort that never returns is what it is there for
 
     def _forget_stopped(self, indexes: Iterable[int]) -> None:
         for trip in self._breaker.forget(indexes):

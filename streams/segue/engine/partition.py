@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from segue.engine.compile import Program
 from segue.engine.duplicates import Duplicates
@@ -20,12 +21,15 @@ from segue.engine.migrate import Migration
 from segue.engine.unite import united
 from segue.engine.wheel import Wheel
 from segue.engine.wide import packed, packed_settled, unpack_settled, unpacked
+from segue.errors import StateError
 from segue.limits import MIGRATED_AT_ONCE, WHEEL_SHIFT
 from segue.plan.layout import BITS, BUCKET, DUE, JUMPS, LOG, SETTLED, SLOTS
 from segue.plan.stored import Layout
 from segue.records import NEVER, Batch, Change, Rejected, Step
 
 _NO_BUCKET = NEVER >> WHEEL_SHIFT
+_HEAD = np.dtype([("due", ">i8"), ("tag", ">u4")])
+"""what an encoded state begins with"""
 _encode = msgspec.msgpack.Encoder().encode
 _DECODER = msgspec.msgpack.Decoder(type=list)
 _LOG_SETTLES_AT = 16
@@ -70,14 +74,24 @@ class PartitionState:
         self.engine_time_ms = engine_time_ms
 
     def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
-        """At start: note the timers of stored states, and nothing else of them. Persons and encoded states, many at once."""
-        tag, unread, schedule = self._tag, self._unread, self._wheel.schedule
-        for person, encoded in stored:
-            if encoded[8:12] != tag:
-                unread[person] = None
-            due = int.from_bytes(encoded[:8], "big")
-            if due < NEVER:
-                schedule(person, due >> WHEEL_SHIFT)
+        """At start: note the timers of stored states, and nothing else of them. Persons and encoded states, many at once.
+
+        Raises StateError for one that is too short to be a state.
+        """
+        rows = list(stored)
+        heads = b"".join([encoded[:12] for _, encoded in rows])
+        if len(heads) < 12 * len(rows):
+            raise StateError(
+                f"A stored state of partition {self.partition} has fewer than the 12 bytes of its head.",
+                "Remove the partition's folder: it is restored from the changelog.",
+            )
+        columns = np.frombuffer(heads, _HEAD)
+        due = columns["due"]
+        waiting = rows if due.size and due.max() < NEVER else [rows[i] for i in np.flatnonzero(due < NEVER).tolist()]
+        self._wheel.schedule_all([person for person, _ in waiting], (due[due < NEVER] >> WHEEL_SHIFT).tolist())
+        tags = columns["tag"]
+        for i in np.flatnonzero(tags != np.frombuffer(self._tag, ">u4")).tolist():
+            self._unread[rows[i][0]] = None
 
     def missing(self, batch: Batch) -> list[bytes]:
         """Persons whose states the step will need and memory lacks, each once."""

@@ -2,11 +2,39 @@
 
 An entry is only a reminder: the state says when the person is really due. So an entry may be stale, and one person may
 have several; nothing is ever looked for in a bucket to be taken out.
+
+Two levels. Buckets that are near are dicts of persons. Whoever waits for a later one is a few bytes in the row of its
+span of time, 4 and the person's own: as entries of dicts, ten million persons would be 1.5 GB. A row becomes buckets
+when its time is near.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
+from struct import Struct
+from typing import Final
+
+from segue.limits import WHEEL_NEAR_ENTRIES, WHEEL_NEAR_SPANS, WHEEL_SPAN_SHIFT
+
+_MASK: Final = (1 << WHEEL_SPAN_SHIFT) - 1
+_HEAD: Final = Struct("<I")
+"""of an entry in a row: the person's length, and in the lowest bits the bucket within the span"""
+_PACK: Final = _HEAD.pack
+_ROW_BYTES: Final = 1 << 16
+"""a row is not looked through for repeated entries before it has grown by as much"""
+
+
+class _Row(bytearray):
+    """The entries of a far span of time, one behind the other."""
+
+    __slots__ = ("entries", "look_at")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries = 0
+        self.look_at = _ROW_BYTES
+        """length from which on it is worth looking for repeated entries"""
 
 
 class Wheel:
@@ -15,9 +43,19 @@ class Wheel:
     def __init__(self) -> None:
         self._persons: dict[int, dict[bytes, None]] = {}
         self._order: list[int] = []
+        self._rows: dict[int, _Row] = {}
+        self._spans: list[int] = []
+        """a heap of the keys of `_rows`"""
+        self._far_from = 0
+        """the first bucket that is far, and the first of its span"""
+        self._span = -1
+        """of the last bucket asked for"""
 
     def schedule(self, person: bytes, bucket: int) -> None:
-        """One entry more, at most one a person and bucket."""
+        """One entry more; at most one a person and bucket where that is near, and rarely several where it is far."""
+        if bucket >= self._far_from:
+            self._put_by(person, bucket)
+            return
         entries = self._persons.get(bucket)
         if entries is None:
             self._persons[bucket] = {person: None}
@@ -25,14 +63,57 @@ class Wheel:
         else:
             entries[person] = None
 
+    def schedule_all(self, persons: list[bytes], buckets: list[int]) -> None:
+        """An entry each, of different persons: as `schedule`, which it has in itself, for a start with millions."""
+        rows, far_from = self._rows, self._far_from
+        for person, bucket in zip(persons, buckets, strict=True):
+            row = rows.get(bucket >> WHEEL_SPAN_SHIFT)
+            if row is None or bucket < far_from:
+                self.schedule(person, bucket)
+                continue
+            row += _PACK(len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK)
+            row += person
+            row.entries += 1
+        for row in rows.values():
+            row.look_at = max(row.look_at, len(row) + _ROW_BYTES)
+
+    def _put_by(self, person: bytes, bucket: int) -> None:
+        span = bucket >> WHEEL_SPAN_SHIFT
+        row = self._rows.get(span)
+        if row is None:
+            row = self._rows[span] = _Row()
+            heapq.heappush(self._spans, span)
+        row += _PACK(len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK)
+        row += person
+        row.entries += 1
+        if len(row) > row.look_at:
+            self._rows[span] = _without_repeats(row)
+
     def until(self, last: int) -> list[int]:
         """Buckets up to `last`, in order. Few: those that were taken are gone."""
+        if last >> WHEEL_SPAN_SHIFT > self._span:
+            self._bring_near(last >> WHEEL_SPAN_SHIFT)
         passed = []
         while self._order and self._order[0] <= last:
             passed.append(heapq.heappop(self._order))
         for bucket in passed:
             heapq.heappush(self._order, bucket)
         return passed
+
+    def _bring_near(self, span: int) -> None:
+        """Makes buckets of the rows up to `span`, and of some more while the buckets hold few."""
+        self._span = span
+        near = sum(map(len, self._persons.values()))
+        for far in range(max(span + 1, self._far_from >> WHEEL_SPAN_SHIFT), span + 2 + WHEEL_NEAR_SPANS):
+            if self._far_from > span << WHEEL_SPAN_SHIFT and near > WHEEL_NEAR_ENTRIES:
+                return
+            self._far_from = far << WHEEL_SPAN_SHIFT
+            while self._spans and self._spans[0] < far:
+                first = heapq.heappop(self._spans)
+                row = self._rows.pop(first)
+                near += row.entries
+                for person, within in _entries(row):
+                    self.schedule(person, first << WHEEL_SPAN_SHIFT | within)
 
     def of(self, bucket: int) -> dict[bytes, None]:
         """The persons of a bucket, to be looked at."""
@@ -50,4 +131,26 @@ class Wheel:
             del self._persons[heapq.heappop(self._order)]
 
     def __len__(self) -> int:
-        return sum(map(len, self._persons.values()))
+        """Entries; those of far buckets with their repeats."""
+        return sum(map(len, self._persons.values())) + sum(row.entries for row in self._rows.values())
+
+
+def _entries(row: bytearray) -> Iterator[tuple[bytes, int]]:
+    """Persons, and their bucket within the span."""
+    packed, at, end = bytes(row), 0, len(row)
+    head = _HEAD.unpack_from
+    while at < end:
+        (said,) = head(packed, at)
+        start = at + 4
+        at = start + (said >> WHEEL_SPAN_SHIFT)
+        yield packed[start:at], said & _MASK
+
+
+def _without_repeats(row: _Row) -> _Row:
+    """A person whose state comes and goes leaves an entry every time. Looked for when a row has doubled: little an entry."""
+    kept = dict.fromkeys(_entries(row))
+    fresh = _Row()
+    fresh += b"".join((len(p) << WHEEL_SPAN_SHIFT | within).to_bytes(4, "little") + p for p, within in kept)
+    fresh.entries = len(kept)
+    fresh.look_at = 2 * len(fresh) + _ROW_BYTES
+    return fresh

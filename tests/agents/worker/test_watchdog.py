@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
+from tests.agents.worker.conftest import App, wait_until
+
+from segue_agents.commit.committer import RESTART_EXIT_CODE
 from segue_agents.worker.watchdog import Verdict, Watchdog
 
 WELL, RECYCLE, LEAVE, EXIT = Verdict.WELL, Verdict.RECYCLE, Verdict.LEAVE, Verdict.EXIT
@@ -76,3 +81,17 @@ def test_a_thread_that_polls_again_and_a_commit_make_it_well() -> None:
     dog.waits(1_001)
     dog.committed()
     assert [dog.verdict(1_149), dog.verdict(1_150)] == [WELL, LEAVE]
+
+
+def test_a_call_that_never_returns_does_not_outlive_the_signal(app: App) -> None:
+    """librdkafka's, after a connection that was half open: SIGTERM waits for the commit, and the watchdog for no one."""
+    plant = (
+        "import time\n"
+        "from segue_agents.commit.transactions import Transactions\n"
+        "Transactions.commit = lambda self, *_: time.sleep(1_000)\n"
+    )
+    app.publish(5, persons=1)
+    app.start(plant=plant, transaction_timeout_ms=1_000)
+    wait_until(lambda: app.said("partition_ready") == 2, "ready")
+    time.sleep(1)  # now it hangs in its first commit
+    assert app.end() == RESTART_EXIT_CODE
