@@ -240,7 +240,10 @@ class World:
         """All inputs are committed, and nothing is in hand."""
         owned = [o for p in self.processes.values() for o in p.worker.owned.values()]
         if sorted(o.index for o in owned) != list(range(PARTITIONS)) or any(o.batches or o.store.pending for o in owned):
-            return False  # no owner yet, or one that has not heard yet that it is none
+            return False  # no owner yet, or two
+        members = [p.worker.group for p in self.processes.values() if p.worker.owned]
+        if any(self.cluster.group(APP).refusal(m) is not None for m in members):
+            return False  # one that has not heard yet that it is none
         return not self.unread() and self.cluster.at_rest()
 
     def commits(self) -> int:
