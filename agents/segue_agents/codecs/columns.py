@@ -31,7 +31,7 @@ from segue_agents.codecs.framing import HEADER, Frame
 from segue_agents.codecs.identities import bodies_of, id_path_of, ids_of
 from segue_agents.codecs.names import Names
 from segue_agents.codecs.nodes import Node, read_schema
-from segue_agents.codecs.projection import INT, OBJECT, SYMBOL, TEXT, Column, Projection, project
+from segue_agents.codecs.projection import INT, NULL, OBJECT, SYMBOL, TEXT, Column, Projection, project
 from segue_agents.codecs.rows import Undecodable, decode_row
 from segue_agents.codecs.vectors import Bools, padding
 
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from segue.plan import SourceInputs
 
 _TIME, _EVENT = 0, 1
+TEXTS_SHARED: Final = 50_000
+"""different values of a field that are remembered; beyond it all are forgotten, and remembered anew"""
 _UNITS_PER_MS: Final = {"timestamp-micros": 1_000, "timestamp-nanos": 1_000_000}
 
 
@@ -78,6 +80,7 @@ class ColumnDecoder:
         self._id = None if id_path is None else self._wanted[id_path]
         self._fields = [self._wanted[f.path] for f in inputs.fields]
         self._persons = [self._wanted[(p,)] for p in source.person]
+        self._texts: list[dict[str, str]] = [{} for _ in inputs.fields]
         self._projections: dict[int, Projection] = {}
         self._refused: dict[int, Refusal] = {}
         self._time_units: dict[int, int] = {}
@@ -154,7 +157,7 @@ class ColumnDecoder:
             relevant = checks.check_values(column, relevant, name, frame)
             relevant, ids = ids_of(column, relevant, name, frame, self._symbols)
             bodies = bodies_of(values, relevant)
-        kept = [c.values(relevant, frame, self._symbols) for c in fields]
+        kept = [self._values(c, relevant, frame, known) for c, known in zip(fields, self._texts, strict=True)]
         arrival = np.array([m.timestamp()[1] for m in messages], np.int64)
         chosen = np.zeros(n, np.bool_)
         chosen[relevant] = True
@@ -162,6 +165,16 @@ class ColumnDecoder:
                                 list(compress(keys, chosen.tobytes())), kept)
         decoded.ids, decoded.bodies = ids, bodies
         return decoded
+
+    def _values(self, column: Column, relevant: Int64s, frame: Frame, known: dict[str, str]) -> list[Any]:
+        """Of a field, as Python values; texts that are equal as one object: states keep them by the million."""
+        values = column.values(relevant, frame, self._symbols)
+        tags = column.tag[relevant]
+        if not ((tags == TEXT) | (tags == NULL)).all():
+            return values
+        if len(known) > TEXTS_SHARED:
+            known.clear()
+        return list(map(known.setdefault, values, values))
 
     def _without(self, relevant: Int64s, wrong: Int64s, frame: Frame) -> Int64s:
         """The relevant rows without those whose key names somebody else than the body."""
