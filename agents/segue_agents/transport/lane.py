@@ -12,9 +12,9 @@ from segue_agents.codecs.learner import Learner
 from segue_agents.transport.waiting import Waiting
 from segue_agents.worker.clock import decode_tick
 
-AHEAD_ROWS: Final = 50_000
+AHEAD_ROWS: Final = 20_000
 """a source with this many rows waiting for the others is not read on"""
-BEHIND_ROWS: Final = 10_000
+BEHIND_ROWS: Final = 5_000
 """until so few are left; far apart, since a pause throws away what was fetched ahead"""
 
 
