@@ -103,8 +103,8 @@ def stages(messages: Messages, sources: Path, causes: bool = True) -> Times:
         return result
 
     def encode(changes: list[Change]) -> None:
-        for change in changes:
-            encoder.encode(change, _NOW_MS, 0)
+        for _ in encoder.encoded(changes, _NOW_MS, 0):
+            pass
 
     def store(touched: set[bytes]) -> None:
         together = getattr(partition, "encoded", None)

@@ -101,8 +101,8 @@ def weigh() -> dict[str, Count]:
 
 
 def _encode_changes(encoder: ChangeEncoder, changes: list[Change]) -> None:
-    for change in changes:
-        encoder.encode(change, _NOW_MS, 0)
+    for _ in encoder.encoded(changes, _NOW_MS, 0):
+        pass
 
 
 def _encode_states(partition: PartitionState, touched: set[bytes]) -> None:

@@ -62,9 +62,10 @@ class Producer:
         self._state = "open"
         self._added = set()
 
-    def produce(self, topic: str, value: Any = None, key: Any = None, partition: int = -1, headers: Any = None,
-                **_: Any) -> None:
+    def produce(self, topic: str, value: Any = None, key: Any = None, partition: int = -1, callback: Any = None,
+                on_delivery: Any = None, timestamp: int = 0, headers: Any = None) -> None:
         """Queued; sent now or later."""
+        del callback, on_delivery, timestamp
         if self._name is None:
             self._world.alive(self._process)
             self._world.tick(topic, partition, value)

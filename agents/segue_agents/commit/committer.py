@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from confluent_kafka import TopicPartition
 
 from segue_agents.commit.at_least_once import AtLeastOnce
+from segue_agents.commit.producing import Record
 from segue_agents.commit.reactions import RESTART_EXIT_CODE, Reaction, TransactionLost
 from segue_agents.commit.transactions import Doubt, Transactions
 from segue_agents.outside import Outside
@@ -32,6 +33,9 @@ class Committer(Protocol):
     def produce(self, topic: str, partition: int, key: bytes | None, value: bytes | None,
                 headers: list[tuple[str, bytes]] | None = None) -> None:
         """A record of the commit to come. Raises TransactionLost."""
+
+    def produce_all(self, topic: str, partition: int, records: Iterable[Record]) -> None:
+        """Many, (key, value, headers) each, in their order. Raises TransactionLost."""
 
     def checkpoint_follows(self) -> None:
         """All that checkpoints speak of has been produced; they come next. Raises TransactionLost."""

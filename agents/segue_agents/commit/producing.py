@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ from segue_agents.backoff import Backoff
 from segue_agents.commit.reactions import REACTIONS, Reaction, Stage, TooLarge, TransactionLost, classify, said
 from segue_agents.outside import Outside
 
+Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]] | None]
+"""key, value, headers"""
 _log = structlog.get_logger(__name__)
 
 CALL_WITHIN_S: Final = 10.0
@@ -49,15 +51,22 @@ class Producing:
     def produce(self, topic: str, partition: int, key: bytes | None, value: bytes | None,
                 headers: list[tuple[str, bytes]] | None = None) -> None:
         """Queues a record. Raises TransactionLost."""
+        self.produce_all(topic, partition, ((key, value, headers),))
+
+    def produce_all(self, topic: str, partition: int, records: Iterable[Record]) -> None:
+        """Queues records, (key, value, headers) each, in their order. Raises TransactionLost."""
         self._begin()
-        try:
-            self._producer.produce(topic, value, key, partition, headers=headers)
-        except BufferError:
-            self._wait_for_room(topic, partition, key, value, headers)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                self._too_large = _named(topic, partition, key, value)
-            raise self._lost("produce", error) from error
+        produce = self._producer.produce
+        for key, value, headers in records:
+            try:
+                # all by position: one argument by name and it takes half as long again, 0.2 us
+                produce(topic, value, key, partition, None, None, 0, headers)
+            except BufferError:
+                self._wait_for_room(topic, partition, key, value, headers)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    self._too_large = _named(topic, partition, key, value)
+                raise self._lost("produce", error) from error
 
     def _wait_for_room(self, topic: str, partition: int, key: bytes | None, value: bytes | None,
                        headers: list[tuple[str, bytes]] | None) -> None:

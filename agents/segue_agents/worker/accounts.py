@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from operator import itemgetter
+from typing import Final
 
 from segue.plan import Plan
 from segue.plan.stored import pending_segments
-from segue.records import Batch, Step
+from segue.records import Batch, Change, Step
 from segue_agents.metrics import Metrics
 from segue_agents.worker import balance
 from segue_agents.worker.owned import Owned
+
+_JUMP: Final = itemgetter(Change._fields.index("segment"), Change._fields.index("entered"))
 
 
 class Accounts:
@@ -33,9 +37,8 @@ class Accounts:
         counted["timers_fired_total",] += step.timers_fired
         for rejected in (*batch.rejected, *step.rejected):
             counted["events_rejected_total", sources[rejected.source].name, rejected.reason] += 1
-        for change in step.changes:
-            counted["changes_total", self._plan.segments[change.segment].name,
-                    "entered" if change.entered else "exited"] += 1
+        for (segment, entered), changes in Counter(map(_JUMP, step.changes)).items():
+            counted["changes_total", self._plan.segments[segment].name, "entered" if entered else "exited"] += changes
         if step.changes:
             self._arrivals.append(arrived_ms)
 

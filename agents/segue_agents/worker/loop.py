@@ -184,10 +184,8 @@ class Worker:
     def _send(self, owned: Owned, batch: Batch, step: Step) -> None:
         produce, index = self._committer.produce, owned.index
         if step.changes:
-            now_ms, topic, encode = self._clock.now_ms(), self._settings.output_topic, self._encoder.encode
-            for change in step.changes:
-                key, value, headers = encode(change, now_ms, index)
-                produce(topic, index, key, value, headers)
+            records = self._encoder.encoded(step.changes, self._clock.now_ms(), index)
+            self._committer.produce_all(self._settings.output_topic, index, records)
         for rejected in (*batch.rejected, *step.rejected):
             key_, value_, headers_ = dead_letter(rejected, self._topics[rejected.source], index)
             produce(self._dead_letters, index, key_, value_, headers_)
@@ -211,8 +209,7 @@ class Worker:
         produce = self._committer.produce
         states = [owned.encoded() for owned in dirty]
         for owned, encoded in zip(dirty, states, strict=True):
-            for person, state in encoded:
-                produce(self._state_topic, owned.index, person, state)
+            self._committer.produce_all(self._state_topic, owned.index, ((p, state, None) for p, state in encoded))
         self._committer.checkpoint_follows()
         checkpoints = [owned.checkpoint() for owned in dirty]
         for owned, checkpoint in zip(dirty, checkpoints, strict=True):

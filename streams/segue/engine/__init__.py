@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segue.engine.compile import Program
-from segue.engine.identity import ChangeIds, change_id
+from segue.engine.identity import change_id, id_middle, id_of
 from segue.engine.merge import Merger
 from segue.engine.partition import PartitionState
 from segue.plan.layout import Plan
@@ -26,4 +26,4 @@ class Engine:
         return PartitionState(self.program, index)
 
 
-__all__ = ["ChangeIds", "Engine", "Merger", "PartitionState", "Program", "change_id"]
+__all__ = ["Engine", "Merger", "PartitionState", "Program", "change_id", "id_middle", "id_of"]

@@ -16,7 +16,7 @@ from segue.engine.evaluate import comparison, evaluator
 from segue.engine.feed import list_slots
 from segue.engine.follow import Follower
 from segue.engine.groups import groups_of
-from segue.engine.identity import ChangeIds
+from segue.engine.identity import id_middle, id_of
 from segue.engine.streams import trimming
 from segue.engine.totals import adding
 from segue.plan.layout import BITS, DUE, JUMPS, LOG, SLOTS, Plan
@@ -41,7 +41,7 @@ class Program:
             if isinstance(leaf, Evaluated)
         }
         self.layout = layout_of(plan)
-        self._name = ChangeIds(plan).of
+        self._middles = [(id_middle(s, False), id_middle(s, True)) for s in plan.segments]
         self.dropped = [0]
         """entries of windows beyond their bound, so far, over all partitions"""
         self._list_slots = [slot for evidence in plan.evidence for slot in list_slots(evidence)]
@@ -133,7 +133,7 @@ class Program:
             sequence, last_at = jumps.get(segment, _NO_JUMP)
             revokes = None
             if late_ms is not None and sequence and late_ms <= last_at:
-                revokes = self._name(person, segment, not entered, last_at, sequence)
+                revokes = id_of(person, self._middles[segment][not entered], last_at, sequence)
             jumps[segment] = (sequence + 1, t)
             features = attached[segment]
             out.append((

@@ -12,28 +12,19 @@ _BEGIN = hashlib.blake2b(digest_size=12).copy
 """a copy of a state costs a third less than a new one"""
 
 
-class ChangeIds:
-    """Of one plan. What all changes of a segment have in common is prepared."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._middles = [(_middle(s, False), _middle(s, True)) for s in plan.segments]
-
-    def of(self, person: bytes, segment: int, entered: bool, at_ms: int, sequence: int) -> str:
-        """24 hex digits."""
-        return _digest(person, self._middles[segment][entered], at_ms, sequence)
-
-
 def change_id(change: Change, plan: Plan) -> str:
     """The id of a single change, 24 hex digits: an idempotency key."""
-    middle = _middle(plan.segments[change.segment], change.entered)
-    return _digest(change.person, middle, change.at_ms, change.sequence)
+    middle = id_middle(plan.segments[change.segment], change.entered)
+    return id_of(change.person, middle, change.at_ms, change.sequence)
 
 
-def _middle(segment: Segment, entered: bool) -> bytes:
+def id_middle(segment: Segment, entered: bool) -> bytes:
+    """What the ids of all changes of a segment and direction have in common: for those that make many."""
     return b"\0%b\0%d\0%d\0" % (segment.name.encode(), segment.version, entered)
 
 
-def _digest(person: bytes, middle: bytes, at_ms: int, sequence: int) -> str:
+def id_of(person: bytes, middle: bytes, at_ms: int, sequence: int) -> str:
+    """An id from its parts."""
     state = _BEGIN()
     state.update(b"%b%b%d\0%d" % (person, middle, at_ms, sequence))
     return state.hexdigest()

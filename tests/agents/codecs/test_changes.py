@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime, timedelta
 
 import fastavro
 import msgspec
@@ -17,6 +18,7 @@ from segue.engine import change_id
 from segue.plan import Plan, compile_plan
 from segue.records import Change
 from segue.rules.tree import Count, Events, RuleSet, Segment
+from segue_agents.codecs import varints
 from segue_agents.codecs.changes import ChangeEncoder, change_as_dict, decode_change
 
 CATALOG = Catalog.from_declarations(segue_schemas.load_declarations())
@@ -56,19 +58,38 @@ def test_a_change_has_the_contracts_fields() -> None:
 
 
 @settings(deadline=None, max_examples=100)
-@given(changes)
-def test_every_change_survives_both_formats(change: Change) -> None:
-    """Encoded and decoded, a change is the same, and its Avro is what fastavro writes."""
-    wanted = change_as_dict(PLAN, change, NOW_MS)
-    schema = fastavro.parse_schema(segue_schemas.load_schema("segment_change.v1"))
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, schema, wanted)
-    key, value, _ = ChangeEncoder(PLAN, 4).encode(change, NOW_MS)
-    assert (key, value) == (change.person, b"\0\0\0\0\4" + out.getvalue())
-    assert decode_change(value) == wanted
-    value = ChangeEncoder(PLAN, 4, "json").encode(change, NOW_MS)[1]
-    assert value == msgspec.json.encode(wanted)
-    assert decode_change(value) == wanted
+@given(st.lists(changes, max_size=4), st.integers(0, 1 << 45), st.none() | st.integers(0, 1000))
+def test_every_change_survives_both_formats(some: list[Change], emitted_at_ms: int, partition: int | None) -> None:
+    """Encoded many at once and decoded, changes are the same; their bytes are those of fastavro, and of msgspec."""
+    avro = list(ChangeEncoder(PLAN, 4).encoded(some, emitted_at_ms, partition))
+    json = list(ChangeEncoder(PLAN, 4, "json").encoded(some, emitted_at_ms, partition))
+    for change, (key, as_avro, headers), (same_key, as_json, same_headers) in zip(some, avro, json, strict=True):
+        wanted = change_as_dict(PLAN, change, emitted_at_ms, partition)
+        schema = fastavro.parse_schema(segue_schemas.load_schema("segment_change.v1"))
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, schema, wanted)
+        assert (key, as_avro) == (change.person, b"\0\0\0\0\4" + out.getvalue())
+        assert (same_key, as_json) == (key, msgspec.json.encode(wanted))
+        assert decode_change(as_avro) == decode_change(as_json) == wanted
+        for named in (dict(headers), dict(same_headers)):
+            assert named["ce_id"] == wanted["change_id"].encode()
+            at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=change.at_ms)
+            assert named["ce_time"] == at.strftime("%Y-%m-%dT%H:%M:%S.").encode() + b"%03dZ" % (change.at_ms % 1000)
+            assert named["ce_type"] == b"segue.SegmentChange." + wanted["change"].encode()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, 64).flatmap(lambda bits: st.integers(-(1 << bits) // 2, (1 << bits) // 2 - 1)), text)
+def test_numbers_and_strings_are_those_of_avro(number: int, word: str) -> None:
+    """Of any length, when asked for the first time and when remembered; length by length, as each has its own way."""
+    for value, schema, encoders in (
+        (number, "long", (varints.long, varints.SMALL.__getitem__)),
+        (word, "string", (varints.string,)),
+        ([word] * (number % 3), {"type": "array", "items": "string"}, (varints.strings,)),
+    ):
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, fastavro.parse_schema(schema), value)
+        assert {encode(value) for encode in encoders for _ in range(2)} == {out.getvalue()}
 
 
 def test_headers_are_those_of_cloudevents() -> None:
