@@ -1,12 +1,14 @@
 """How long it takes from an event to its change, as a reader of committed records sees it.
 
-usage: latency.py [--broker HOST:PORT] [--rate N] [--seconds N] [--workers N] [--guarantee G] [--clock C] [--runs N]
+usage: latency.py [--broker HOST:PORT] [--rate N] [--burst N] [--seconds N] [--workers N] [--guarantee G] [--clock C]
+                  [--commit-ms N] [--runs N]
 
 Makes topics and an app of its own, starts workers with commits each 100 ms, and sends events of both sources at a steady
-rate, as of now. A tenth of them are the first of a person, which puts that person into a segment at once; the others are of
-persons known already and change nothing. An event's time begins just before it is handed to a producer (that does not
-linger) and ends when a read_committed consumer has its change in hand. The first second is not counted. One line of JSON
-a run: milliseconds, and the workers' CPU as a share of one core: idle before the events (`idle_cpu`), and during them.
+rate, as of now; with `--burst` so many at a time, and a lull after each. A tenth of them are the first of a person, which
+puts that person into a segment at once; the others are of persons known already and change nothing. An event's time
+begins just before it is handed to a producer (that does not linger) and ends when a read_committed consumer has its
+change in hand. The first second is not counted. One line of JSON a run: milliseconds, and the workers' CPU as a share of
+one core: idle before the events (`idle_cpu`), and during them.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from fastavro import schemaless_writer
-from start import environment, own_sources, usage
 
+from bench.start import environment, own_sources, usage
 from segue_agents.rule_files import load_catalog
 from segue_agents.settings import Settings
 from segue_agents.topics import create_topics, input_topics, topic_configs
@@ -61,6 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--broker", default="127.0.0.1:9092")
     parser.add_argument("--rate", type=int, default=2_000, help="events a second")
+    parser.add_argument("--burst", type=int, default=1, help="events at once")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--guarantee", choices=["exactly_once", "at_least_once"], default="exactly_once")
@@ -77,20 +80,21 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """One run. Raises SystemExit."""
     with own_app(arguments) as settings, Reader(settings) as reader, workers(settings, arguments.workers) as pids:
         sender = Sender(settings)
-        sender.fresh(0)
+        sender.fresh(False)
         reader.wait_for(sender.sent)  # the workers run
         before = cpu_s(pids)
         time.sleep(IDLE_S)
         idle = (cpu_s(pids) - before) / IDLE_S
         before, began = cpu_s(pids), time.perf_counter()
-        sender.send(arguments.rate, WARM_S)
+        sender.send(arguments.rate, WARM_S, arguments.burst)
         warm = len(sender.sent)
-        sender.send(arguments.rate, arguments.seconds)
+        sender.send(arguments.rate, arguments.seconds, arguments.burst)
         busy = (cpu_s(pids) - before) / (time.perf_counter() - began)
         reader.wait_for(sender.sent)
         took = sorted(1000 * (reader.seen[p] - at) for p, at in list(sender.sent.items())[warm:])
     return {
         "guarantee": arguments.guarantee, "clock": arguments.clock, "workers": arguments.workers, "rate": arguments.rate,
+        "burst": arguments.burst,
         "n": len(took), **{f"p{share}_ms": round(took[len(took) * share // 100], 1) for share in (50, 90, 99)},
         "max_ms": round(took[-1], 1), "late_ms": round(sender.late_ms, 1), "idle_cpu": round(idle, 3), "cpu": round(busy, 3),
         "load": os.getloadavg()[0],
@@ -153,20 +157,20 @@ class Sender:
         self._producer = Producer({"bootstrap.servers": settings.bootstrap, "linger.ms": 0, "partitioner": "murmur2_random"})
         self._n = 0
 
-    def send(self, rate: int, seconds: float) -> None:
+    def send(self, rate: int, seconds: float, burst: int) -> None:
         """For so long."""
         began = time.perf_counter()
         for i in range(round(rate * seconds)):
-            wait_s = began + i / rate - time.perf_counter()
+            wait_s = began + i // burst * burst / rate - time.perf_counter()
             if wait_s > 0.0005:
                 self._producer.poll(0)
                 time.sleep(wait_s)
             self.late_ms = max(self.late_ms, -1000 * wait_s)
             self._n += 1
-            mailed = self._n // FRESH_EACH % EMAIL_EACH == 0
             if self._n % FRESH_EACH == 0:
-                self.fresh(mailed)
+                self.fresh(self._n // FRESH_EACH % EMAIL_EACH == 0)
             else:
+                mailed = self._n % EMAIL_EACH == 1
                 self._event(mailed, b"known-%d" % (self._n % KNOWN), "open" if mailed else "product_view")
         self._producer.flush(10)
 
