@@ -128,7 +128,7 @@ class Worker:
         self._send(owned, signal.batch, step)
         owned.note(signal.batch, step, self._topics, self._clock_topic)
         now_s, urgent = self._outside.monotonic(), bool(step.touched or signal.batch.consumed or signal.batch.rejected)
-        sooner = self._schedule.stepped(now_s, urgent, signal.caught_up)
+        sooner = self._schedule.stepped(now_s, urgent, signal.caught_up, signal.holds)
         if self._schedule.urgent:  # what time alone has moved may wait longer
             self.watchdog.waits(now_s)
         self._accounts.count(signal.batch, step, signal.arrived_ms)
