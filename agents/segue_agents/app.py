@@ -90,7 +90,7 @@ def create_app(settings: Settings, plan: Plan | None = None) -> SegueApp:
     worker = Worker(settings, plan, encoder, committer, clock, metrics, outside, on_rebuild=lambda: session.end())  # noqa: PLW0108 (not made yet)
     ticker = Ticker(settings, clock, outside, lambda: session.owned) if settings.clock == "ticks" else None
     assignment = Assignment(settings, engine, plan.catalog, metrics, RestoreProgress(outside.monotonic), outside)
-    source = SignalSource(app, batches, settings, worker, outside)
+    source = SignalSource(app, batches, worker, outside)
     session = source.session = Session(
         settings, slot, worker, committer, _decoders(settings, engine, schemas), assignment, clock, metrics, outside,
         source, ticker,

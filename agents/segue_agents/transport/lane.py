@@ -27,6 +27,8 @@ class Signal:
     """of the assignment it was read under; an older one is skipped"""
     caught_up: bool
     """nothing more was waiting in Kafka"""
+    holds: bool
+    """rows have been read that wait for other sources, of whatever partition of this worker"""
     arrived_ms: int
     """when the newest record read so far arrived in Kafka"""
 
@@ -47,6 +49,8 @@ class Lane:
     arrived_ms: int = 0
     fed: bool = False
     """something came since the last look"""
+    holds: bool = False
+    """rows are left that wait for other sources, or have not been looked at since"""
     waiting_for_schemas: Waiting = field(init=False)
 
     def __post_init__(self) -> None:

@@ -38,6 +38,8 @@ from segue_agents.worker.loop import Worker
 
 READ_AT_ONCE: Final = 5_000
 """messages of a read; 500 to 5,000 is best, 20,000 is slower"""
+READ_EVERY_S: Final = 0.003
+"""at most so often while little comes: a read of a few records costs as much as one of hundreds"""
 POLL_S: Final = 0.1
 LAG_EVERY_S: Final = 1.0
 _log = structlog.get_logger(__name__)
@@ -81,7 +83,7 @@ class Session:
         self._over = False
         self._staying = False
         self._open_transactions = OpenTransactions(metrics, 2 * settings.transaction_timeout_ms / 1000)
-        self._polled_at = self._lag_at = 0.0
+        self._polled_at = self._read_at = self._lag_at = 0.0
 
     @property
     def owned(self) -> list[int]:
@@ -119,7 +121,9 @@ class Session:
         """One read, and all the batches it makes possible. Raises StateError, Unreachable."""
         # consume() waits its whole timeout for the full number: poll first, then take what is there
         first = self._poll(POLL_S)
-        messages = [] if first is None else [first, *self._consumer.consume(READ_AT_ONCE - 1, 0)]
+        gather_s = max(0.0, self._read_at + READ_EVERY_S - self._polled_at)
+        messages = [] if first is None else [first, *self._consumer.consume(READ_AT_ONCE - 1, gather_s)]
+        self._read_at = self._outside.monotonic()
         # taken after the callbacks of a rebalance and before anything is worked off under it
         self._worker.group = self._consumer.consumer_group_metadata()
         if messages:
@@ -192,14 +196,17 @@ class Session:
         for index in self._worker.stopped & self._lanes.keys():
             del self._lanes[index]  # what it holds is read again when it is assigned anew
             self._consumer.pause([TopicPartition(t, index) for t in self._topics])
-        for lane in list(self._lanes.values()):
-            if not lane.fed:
-                continue
+        fed = [lane for lane in self._lanes.values() if lane.fed]
+        for lane in fed:
+            lane.holds = lane.waiting() > 0
+        for lane in fed:
             while (caught_up or lane.waiting() >= rows) and self._lanes.get(lane.index) is lane:
                 batch = lane.merger.take(rows)
                 if batch is None:
                     break
-                self._bridge.put(Signal(batch, lane.epoch, caught_up, lane.arrived_ms), self._stay)
+                lane.holds = lane.waiting() > 0
+                holds = any(other.holds for other in self._lanes.values())
+                self._bridge.put(Signal(batch, lane.epoch, caught_up, holds, lane.arrived_ms), self._stay)
                 self._resume_after_stay()
             if caught_up:
                 lane.fed = False

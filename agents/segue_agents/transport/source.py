@@ -10,6 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 import faust
@@ -20,7 +21,6 @@ from segue.errors import SegueError, Unreachable
 from segue_agents.backoff import Backoff
 from segue_agents.commit.committer import RESTART_EXIT_CODE, TransactionLost
 from segue_agents.outside import Outside
-from segue_agents.settings import Settings
 from segue_agents.transport.lane import Signal
 from segue_agents.transport.session import Session
 from segue_agents.worker.loop import Worker
@@ -43,10 +43,10 @@ class SignalSource(mode.Service):
     """set before it starts: a session needs the source as its bridge"""
 
     def __init__(
-        self, app: faust.App, channel: Any, settings: Settings, worker: Worker, outside: Outside, **kwargs: Any
+        self, app: faust.App, channel: Any, worker: Worker, outside: Outside, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self._app, self._channel, self._settings, self._worker = app, channel, settings, worker
+        self._app, self._channel, self._worker = app, channel, worker
         self._outside = outside
         self._stopping, self._drained = threading.Event(), threading.Event()
         self._backoff = Backoff(SESSION_PAUSE_S, SESSION_PAUSE_MOST_S, outside.chance)
@@ -68,9 +68,10 @@ class SignalSource(mode.Service):
 
     @mode.Service.task
     async def _commit_when_due(self) -> None:
-        pause_s = min(self._settings.idle_commit_interval_ms, self._settings.commit_interval_ms) / 4_000
         while not self.should_stop:
-            await asyncio.sleep(pause_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._worker.pause_s()):
+                    await self._worker.sooner.wait()
             await self._worker.commit_when_due()
 
     async def on_stop(self) -> None:

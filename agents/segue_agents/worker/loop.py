@@ -36,13 +36,14 @@ from segue_agents.worker.clock import Clock
 from segue_agents.worker.dead_letters import dead_letter
 from segue_agents.worker.memory import Garbage
 from segue_agents.worker.owned import Owned
+from segue_agents.worker.schedule import Schedule
 from segue_agents.worker.watchdog import Watchdog
 
 REBUILDS: Final = 5
 """so many in REBUILDS_WITHIN_S and the process gives up: two workers fight over one slot, or Kafka is ill"""
 REBUILDS_WITHIN_S: Final = 120.0
-CLOCK_ONLY_INTERVALS: Final = 10
-"""when nothing but time has passed, only every so many intervals are committed"""
+HEARD_EVERY_S: Final = 0.5
+"""what the producer says of itself, when nothing is committed"""
 ROOM_ASKED_EVERY_S: Final = 1.0
 ROOM_PAUSE_S: Final = 0.2
 TOO_LARGE_TIMES: Final = 2
@@ -72,6 +73,8 @@ class Worker:
         """indexes that go no further until they are assigned anew; read by the session"""
         self.commits = 0
         """so far"""
+        self.sooner = asyncio.Event()
+        """a commit may be due sooner than `pause_s` has said"""
         self.watchdog = Watchdog(settings.commit_interval_ms, settings.transaction_timeout_ms,
                                  settings.max_poll_interval_ms)
         self._settings = settings
@@ -87,10 +90,8 @@ class Worker:
         self._on_rebuild = on_rebuild
         self._gate = asyncio.Lock()
         self._garbage = Garbage()
-        self._caught_up = True
-        self._urgent = False
         self._too_large = 0
-        self._committed_at = self._stepped_at = self._outside.monotonic()
+        self._schedule = Schedule(settings.commit_interval_ms, settings.idle_commit_interval_ms, outside.monotonic())
         self._room_asked_at = 0.0
         self._rebuilds: deque[float] = deque(maxlen=REBUILDS)
 
@@ -126,16 +127,19 @@ class Worker:
         """The step's output goes into the open transaction, which ends when it is time."""
         self._send(owned, signal.batch, step)
         owned.note(signal.batch, step, self._topics, self._clock_topic)
-        self._caught_up, self._stepped_at = signal.caught_up, self._outside.monotonic()
-        self._urgent = self._urgent or bool(step.touched or signal.batch.consumed or signal.batch.rejected)
-        if self._urgent:  # what time alone has moved may wait longer
-            self.watchdog.waits(self._stepped_at)
+        now_s, urgent = self._outside.monotonic(), bool(step.touched or signal.batch.consumed or signal.batch.rejected)
+        sooner = self._schedule.stepped(now_s, urgent, signal.caught_up, signal.holds)
+        if self._schedule.urgent:  # what time alone has moved may wait longer
+            self.watchdog.waits(now_s)
         self._accounts.count(signal.batch, step, signal.arrived_ms)
         if self._due():
             await self._end_transaction()
+        elif sooner:
+            self.sooner.set()
 
     async def commit_when_due(self) -> None:
-        """Commits what no further batch has committed: called now and then."""
+        """Commits what no further batch has committed: called when `pause_s` have passed or `sooner` is set."""
+        self.sooner.clear()
         if self._due() or any(o.store.pending for o in self.owned.values()):
             async with self._gate:
                 try:
@@ -146,6 +150,11 @@ class Worker:
                     await self._rebuild(lost)
         elif not self._gate.locked():
             self._committer.serve()  # or its statistics pile up while nothing commits
+
+    def pause_s(self) -> float:
+        """Until `commit_when_due` has something to do, unless it is `sooner`."""
+        left_s = self._schedule.left_s(self._outside.monotonic()) if self._has_batches() else HEARD_EVERY_S
+        return min(max(left_s, 0.0), HEARD_EVERY_S)
 
     def _waits_for_room(self, signal: Signal) -> bool:
         owned = self.owned.get(signal.batch.partition)
@@ -163,14 +172,10 @@ class Worker:
                 _log.info("store_has_room", partition=owned.index)
 
     def _due(self) -> bool:
-        if self.failed is not None or not any(o.batches for o in self.owned.values()):
-            return False
-        now, settings = self._outside.monotonic(), self._settings
-        passed_ms = (now - self._committed_at) * 1000
-        if not self._urgent:
-            return passed_ms >= settings.commit_interval_ms * CLOCK_ONLY_INTERVALS
-        idle = self._caught_up or (now - self._stepped_at) * 1000 >= settings.idle_commit_interval_ms
-        return passed_ms >= (settings.idle_commit_interval_ms if idle else settings.commit_interval_ms)
+        return self._has_batches() and self._schedule.left_s(self._outside.monotonic()) <= 0
+
+    def _has_batches(self) -> bool:
+        return self.failed is None and any(o.batches for o in self.owned.values())
 
     def _stop(self, trip: Trip) -> None:
         """A partition whose records are mostly refused goes no further; its offsets stay where they are."""
@@ -192,16 +197,17 @@ class Worker:
 
     async def _end_transaction(self) -> None:
         """States, checkpoints and offsets; then the stores. Raises TransactionLost, StoreBroken."""
-        started = self._outside.monotonic()
-        self.watchdog.waits(started)
+        began_s = self._outside.monotonic()
+        self.watchdog.waits(began_s)
         dirty = [o for o in self.owned.values() if o.batches]
         await self._outside.apart(self._finish, dirty)
-        self._committed_at, self._urgent = self._outside.monotonic(), False
+        ended_s = self._outside.monotonic()
+        self._schedule.committed(began_s, ended_s)
         self.commits += 1
         self._too_large = 0
         self.watchdog.committed()
         self._garbage.committed()
-        self._accounts.committed(dirty, self._committed_at - started, self._outside.wall_ms())
+        self._accounts.committed(dirty, ended_s - began_s, self._outside.wall_ms())
         self._accounts.pending(self.owned.values())
 
     def _finish(self, dirty: list[Owned]) -> None:
@@ -240,7 +246,9 @@ class Worker:
                 await self._outside.apart(recovered.store.close)
                 return
             self.owned[recovered.index] = _owned(recovered, state, epoch, first)
-            self._urgent = self._urgent or bool(first)
+            if first:
+                self._schedule.hurry(self._outside.monotonic())
+                self.sooner.set()
             self._garbage.loaded()
             self._accounts.stand(self.owned[recovered.index])
             self._accounts.pending(self.owned.values())
