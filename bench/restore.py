@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import json
 import os
 import pstats
@@ -118,6 +119,8 @@ def fill(settings: Settings, engine: Engine, persons: int, partitions: int) -> l
 def restore(settings: Settings, engine: Engine, offsets: list[dict[str, int]], profile: bool) -> dict[str, Any]:
     """All partitions from nothing; prints what it took."""
     folder = Path(tempfile.mkdtemp(prefix="segue-restore-"))
+    gc.collect()
+    gc.disable()  # as in a worker
     profiler = cProfile.Profile()
     try:
         cpu, started = cpu_s(), time.perf_counter()
