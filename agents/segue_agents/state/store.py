@@ -42,6 +42,8 @@ from segue_agents.state.standing import Owner
 
 WRITE_BUFFER_BYTES: Final = 8 << 20
 BLOCK_CACHE_BYTES: Final = 16 << 20
+BLOCK_BYTES: Final = 2 << 10
+"""half the default: a get of a person unpacks a whole block, 3.5 us against 4.3; a scan is a tenth slower for it"""
 READ_AHEAD_BYTES: Final = 2 << 20
 """of a scan"""
 ROWS_AT_ONCE: Final = 4_096
@@ -335,6 +337,7 @@ def _options() -> Any:
     options.set_keep_log_file_num(2)
     options.set_max_background_jobs(2)
     blocks = BlockBasedOptions()
+    blocks.set_block_size(BLOCK_BYTES)
     blocks.set_block_cache(Cache(BLOCK_CACHE_BYTES))
     blocks.set_bloom_filter(10, False)  # new persons are looked up too
     options.set_block_based_table_factory(blocks)
