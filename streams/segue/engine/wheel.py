@@ -86,7 +86,7 @@ class Wheel:
             row.heads.append(len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK)
             row.persons += person
         for row in rows.values():
-            row.look_at = max(row.look_at, len(row.heads) + _ROW_ENTRIES)
+            row.look_at = max(row.look_at, 2 * len(row.heads) + _ROW_ENTRIES)  # none of these is a repeat
 
     def _put_by(self, person: bytes, bucket: int) -> None:
         span = bucket >> WHEEL_SPAN_SHIFT
