@@ -3,7 +3,8 @@
 usage: restore.py [--broker HOST:PORT] [--persons N] [--partitions N] [--runs N] [--profile]
 
 Writes N persons (state and key some 250 bytes, with a timer each) to a changelog topic of its own, as a worker's
-transactions would, restores it N times from nothing as a worker does, and deletes the topic. One line of JSON a run:
+transactions would, restores it N times from nothing as a worker does (some partitions at once; one after the other with
+`--profile`), and deletes the topic. One line of JSON a run:
 persons per second of wall time and of CPU time (the broker's not counted), peak memory. CPU above one core is RocksDB's and
 librdkafka's threads.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import json
 import os
 import pstats
@@ -24,6 +26,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,8 +41,9 @@ from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
 from segue_agents.state.changelog import Changelog
 from segue_agents.state.checkpoint import KEY, Checkpoint
-from segue_agents.state.recovery import Recovery
+from segue_agents.state.recovery import Recovered, Recovery
 from segue_agents.topics import state_topic, topic_configs
+from segue_agents.transport.assignment import RESTORED_AT_ONCE
 from segue_agents.transport.clients import producer_config
 
 TRANSACTION_PERSONS = 20_000
@@ -115,23 +119,18 @@ def fill(settings: Settings, engine: Engine, persons: int, partitions: int) -> l
 def restore(settings: Settings, engine: Engine, offsets: list[dict[str, int]], profile: bool) -> dict[str, Any]:
     """All partitions from nothing; prints what it took."""
     folder = Path(tempfile.mkdtemp(prefix="segue-restore-"))
-    outside = Outside()
+    gc.collect()
+    gc.disable()  # as in a worker
     profiler = cProfile.Profile()
     try:
-        cpu, started, own = cpu_s(), time.perf_counter(), time.thread_time()
+        cpu, started = cpu_s(), time.perf_counter()
         if profile:
             profiler.enable()
-        changelog = Changelog(settings, outside)
-        recovery = Recovery(
-            changelog, engine.program.layout, settings.app_id, True, lambda *_: None, threading.Event(), outside
-        )
-        done = [
-            recovery.recover(i, folder / f"partition-{i}", committed, partial(engine.partition, i))
-            for i, committed in enumerate(offsets)
-        ]
-        changelog.close()
+        with ThreadPoolExecutor(RESTORED_AT_ONCE) as threads:
+            each = map if profile else threads.map  # a profiler sees its own thread only
+            done = list(each(partial(recover, settings, engine, folder), range(len(offsets)), offsets))
         profiler.disable()
-        wall, cpu, own = time.perf_counter() - started, cpu_s() - cpu, time.thread_time() - own
+        wall, cpu = time.perf_counter() - started, cpu_s() - cpu
         persons = sum(recovered.persons for recovered in done)
         size = sum(recovered.store.size_bytes() for recovered in done)
         for recovered in done:
@@ -142,12 +141,22 @@ def restore(settings: Settings, engine: Engine, offsets: list[dict[str, int]], p
         pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(14)
     run = {
         "persons": persons, "persons_per_s": round(persons / wall), "wall_s": round(wall, 2), "cpu_s": round(cpu, 2),
-        "cpu_us_a_person": round(cpu / persons * 1e6, 2), "of_the_thread": round(own / persons * 1e6, 2),
-        "store_mb": round(size / 1e6),
+        "cpu_us_a_person": round(cpu / persons * 1e6, 2), "store_mb": round(size / 1e6),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), "load": os.getloadavg()[0],
     }  # fmt: skip
     print(json.dumps(run), flush=True)
     return run
+
+
+def recover(settings: Settings, engine: Engine, folder: Path, index: int, committed: dict[str, int]) -> Recovered:
+    """One partition, with consumers of its own, as the worker's assignment does it."""
+    outside = Outside()
+    changelog = Changelog(settings, outside)
+    recovery = Recovery(changelog, engine.program.layout, settings.app_id, True, lambda *_: None, threading.Event(), outside)
+    try:
+        return recovery.recover(index, folder / f"partition-{index}", committed, partial(engine.partition, index))
+    finally:
+        changelog.close()
 
 
 def cpu_s() -> float:

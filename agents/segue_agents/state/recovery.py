@@ -203,9 +203,9 @@ class Recovery:
             try:
                 store.restoring(True)
                 self._replay(recovered, low, high, whole=True)
-                store.restoring(False)
                 self._check(index, recovered.checkpoint, committed)
                 self._take_in(recovered, begins=low if high > low or committed else 0)
+                store.restoring(False)  # not before: compactions would take a core from the scan, and help it little
             except Doubtful as doubt:
                 store.close()
                 wipe(folder)  # or the next start would find it, and believe it

@@ -11,30 +11,42 @@ when its time is near.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from struct import Struct
+from array import array
+from itertools import accumulate, pairwise
 from typing import Final
 
 from segue.limits import WHEEL_NEAR_ENTRIES, WHEEL_NEAR_SPANS, WHEEL_SPAN_SHIFT
 
 _MASK: Final = (1 << WHEEL_SPAN_SHIFT) - 1
-_HEAD: Final = Struct("<I")
-"""of an entry in a row: the person's length, and in the lowest bits the bucket within the span"""
-_PACK: Final = _HEAD.pack
-_ROW_BYTES: Final = 1 << 16
-"""a row is not looked through for repeated entries before it has grown by as much"""
+_ROW_ENTRIES: Final = 2_048
+"""a row is not looked through for repeated entries before it has grown by as many"""
 
 
-class _Row(bytearray):
-    """The entries of a far span of time, one behind the other."""
+class _Row:
+    """The entries of a far span of time, in the order they came."""
 
-    __slots__ = ("entries", "look_at")
+    __slots__ = ("heads", "look_at", "persons")
 
     def __init__(self) -> None:
-        super().__init__()
-        self.entries = 0
-        self.look_at = _ROW_BYTES
-        """length from which on it is worth looking for repeated entries"""
+        self.heads = array("I")
+        """of each entry: the person's length, and in the lowest bits the bucket within the span"""
+        self.persons = bytearray()
+        """one behind the other"""
+        self.look_at = _ROW_ENTRIES
+        """number of entries from which on it is worth looking for repeated ones"""
+
+    def unpacked(self) -> list[bytes]:
+        """The persons, an object each again."""
+        packed = bytes(self.persons)
+        ends = accumulate([head >> WHEEL_SPAN_SHIFT for head in self.heads], initial=0)
+        return [packed[start:end] for start, end in pairwise(ends)]
+
+    def forget_repeats(self) -> None:
+        """A person whose state comes and goes leaves an entry every time. Looked for when a row has doubled: little each."""
+        kept = dict.fromkeys(zip(self.unpacked(), self.heads, strict=True))
+        self.heads = array("I", [head for _, head in kept])
+        self.persons = bytearray(b"".join([person for person, _ in kept]))
+        self.look_at = 2 * len(kept) + _ROW_ENTRIES
 
 
 class Wheel:
@@ -71,11 +83,10 @@ class Wheel:
             if row is None or bucket < far_from:
                 self.schedule(person, bucket)
                 continue
-            row += _PACK(len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK)
-            row += person
-            row.entries += 1
+            row.heads.append(len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK)
+            row.persons += person
         for row in rows.values():
-            row.look_at = max(row.look_at, len(row) + _ROW_BYTES)
+            row.look_at = max(row.look_at, 2 * len(row.heads) + _ROW_ENTRIES)  # none of these is a repeat
 
     def _put_by(self, person: bytes, bucket: int) -> None:
         span = bucket >> WHEEL_SPAN_SHIFT
@@ -83,11 +94,10 @@ class Wheel:
         if row is None:
             row = self._rows[span] = _Row()
             heapq.heappush(self._spans, span)
-        row += _PACK(len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK)
-        row += person
-        row.entries += 1
-        if len(row) > row.look_at:
-            self._rows[span] = _without_repeats(row)
+        row.heads.append(len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK)
+        row.persons += person
+        if len(row.heads) > row.look_at:
+            row.forget_repeats()
 
     def until(self, last: int) -> list[int]:
         """Buckets up to `last`, in order. Few: those that were taken are gone."""
@@ -111,9 +121,18 @@ class Wheel:
             while self._spans and self._spans[0] < far:
                 first = heapq.heappop(self._spans)
                 row = self._rows.pop(first)
-                near += row.entries
-                for person, within in _entries(row):
-                    self.schedule(person, first << WHEEL_SPAN_SHIFT | within)
+                near += len(row.heads)
+                self._unfold(row, first << WHEEL_SPAN_SHIFT)
+
+    def _unfold(self, row: _Row, first: int) -> None:
+        """A row's entries to the buckets from `first` on, none of which is there: they were far until now."""
+        within: list[dict[bytes, None]] = [{} for _ in range(_MASK + 1)]
+        for person, head in zip(row.unpacked(), row.heads, strict=True):
+            within[head & _MASK][person] = None
+        for bucket, persons in enumerate(within, first):
+            if persons:
+                self._persons[bucket] = persons
+                heapq.heappush(self._order, bucket)
 
     def of(self, bucket: int) -> dict[bytes, None]:
         """The persons of a bucket, to be looked at."""
@@ -132,25 +151,5 @@ class Wheel:
 
     def __len__(self) -> int:
         """Entries; those of far buckets with their repeats."""
-        return sum(map(len, self._persons.values())) + sum(row.entries for row in self._rows.values())
+        return sum(map(len, self._persons.values())) + sum(len(row.heads) for row in self._rows.values())
 
-
-def _entries(row: bytearray) -> Iterator[tuple[bytes, int]]:
-    """Persons, and their bucket within the span."""
-    packed, at, end = bytes(row), 0, len(row)
-    head = _HEAD.unpack_from
-    while at < end:
-        (said,) = head(packed, at)
-        start = at + 4
-        at = start + (said >> WHEEL_SPAN_SHIFT)
-        yield packed[start:at], said & _MASK
-
-
-def _without_repeats(row: _Row) -> _Row:
-    """A person whose state comes and goes leaves an entry every time. Looked for when a row has doubled: little an entry."""
-    kept = dict.fromkeys(_entries(row))
-    fresh = _Row()
-    fresh += b"".join((len(p) << WHEEL_SPAN_SHIFT | within).to_bytes(4, "little") + p for p, within in kept)
-    fresh.entries = len(kept)
-    fresh.look_at = 2 * len(fresh) + _ROW_BYTES
-    return fresh
