@@ -56,16 +56,19 @@ class Schedule:
     def left_s(self, now_s: float) -> float:
         """How long until a commit is due, 0 or less when it is. Given that there is something to commit.
 
-        Intervals count from one commit's beginning to the next one's; and a commit that takes long is followed by as long
-        a time without one.
+        Intervals count from one commit's beginning to the next one's. But a commit that took long is followed by as long a
+        time without one, or an interval, whatever is less.
         """
         if self._urgent_s is None:
             return self._began_s + self._interval_s * CLOCK_ONLY_INTERVALS - now_s
-        gathered_s = self._urgent_s + GATHER_MS / 1000
-        if not self._holds:
-            gathered_s = min(gathered_s, self._stepped_s + QUIET_MS / 1000)
-        free_s = max(2 * self._ended_s - self._began_s, gathered_s)
+        interval_s, due_s = self._interval_s, self._began_s + self._interval_s
         idle_s = self._began_s + self._idle_interval_s
         if not self._caught_up:  # said by the last batch, long ago perhaps
             idle_s = max(idle_s, self._stepped_s + self._idle_interval_s)
-        return max(free_s, min(self._began_s + self._interval_s, idle_s)) - now_s
+        if idle_s < due_s:
+            interval_s, due_s = self._idle_interval_s, idle_s
+        gathered_s = self._urgent_s + GATHER_MS / 1000
+        if not self._holds:
+            gathered_s = min(gathered_s, self._stepped_s + QUIET_MS / 1000)
+        free_s = self._ended_s + min(self._ended_s - self._began_s, interval_s)
+        return max(due_s, gathered_s, free_s) - now_s
