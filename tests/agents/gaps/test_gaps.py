@@ -146,7 +146,9 @@ def test_records_deleted_before_they_were_read(site: Site) -> None:
     assert [g.partition for g in find_gaps(site.settings)] == [0]
     site.refuses()
     assert site.segue("accept").returncode == 0
-    assert site.next_offsets() == cut
+    goes_on_at = site.next_offsets()
+    assert goes_on_at[0] == cut[0]
+    assert goes_on_at[1] >= cut[1]  # before it refused the other, the worker may have gone on with this one
     assert find_gaps(site.settings) == []
     site.goes_on()
     notes = {m.partition(): dict(m.headers()) for m in site.app.dead_letters()}

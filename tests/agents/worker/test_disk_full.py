@@ -23,13 +23,13 @@ from segue_agents.state.checkpoint import Checkpoint
 from segue_agents.state.recovery import ROOM_ASKED_EVERY_S, Recovery
 from segue_agents.state.store import Store, StoreBroken, StoreFull, _sorted, free_share
 
-DISK_BYTES = 64 << 20
+DISK_BYTES = 160 << 20
 ROWS = 500
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 MB; mounting one needs root."""
+    """A file system of 160 MB; mounting one needs root."""
     folder = tmp_path / "disk"
     folder.mkdir()
     made = subprocess.run(
@@ -110,7 +110,7 @@ def test_a_worker_that_ends_while_the_disk_is_full_leaves_a_store_of_one_moment(
 
 def test_a_restore_waits_for_room(small_disk: Path) -> None:
     """It says that the disk is full, asks again now and then, and goes on where it was."""
-    states = {b"%06d" % n: os.urandom(300) for n in range(90_000)}
+    states = {b"%06d" % n: os.urandom(700) for n in range(90_000)}  # more than all memtables of a restore take
     records, before = dict[int, Record](), dict[str, int]()
     for n, row in enumerate(states.items(), 1):
         records[len(records)] = row

@@ -18,7 +18,7 @@ from segue_agents.rule_files import read_rules
 
 EVENTS, PERSONS = 12_000, 300
 # small batches and frequent commits, so that a kill finds work half done
-SLOWLY = ("--clock", "none", "--batch-rows", "20", "--commit-interval-ms", "30", "--idle-commit-interval-ms", "30")
+SLOWLY = ("--clock", "none", "--batch-rows", "4", "--commit-interval-ms", "30", "--idle-commit-interval-ms", "30")
 
 
 @pytest.fixture
@@ -90,13 +90,15 @@ def test_a_cache_far_smaller_than_its_persons_changes_nothing(floor: Floor, cach
 def test_at_least_once_loses_nothing(floor: Floor) -> None:
     """Without transactions, kill -9 three times: every change is there; one that is there twice has the same id."""
     slowly = (*SLOWLY, "--guarantee", "at_least_once")
+    floor.publish_backlog(3 * EVENTS, PERSONS, seed=8)  # offsets follow once a second: there must be work for several
+    events = 4 * EVENTS
     worker, done = floor.start(0, *slowly), []
-    for share in (0.2, 0.4, 0.7):
-        done.append(floor.wait_for(int(share * EVENTS)))
+    for share in (0.1, 0.3, 0.6):
+        done.append(floor.wait_for(int(share * events)))
         floor.kill(worker)
         worker = floor.start(0, *slowly)
-    floor.wait_for(EVENTS)
-    assert min(done) < EVENTS, "no kill found work half done"
+    floor.wait_for(events)
+    assert min(done) < events, "no kill found work half done"
     worker.stop()
     got = {(c["change_id"], c["person_id"], c["segment"], c["change"], str(c["at"])) for c in floor.changes()}
     expected, _ = floor.expected()
