@@ -28,7 +28,7 @@ class Garbage:
         gc.disable()
         gc.collect()
         gc.freeze()
-        self._young_at = self._full_at = time.monotonic()
+        self._young_at = time.monotonic()  # not the full one: what is frozen was not looked at
 
     def committed(self) -> None:
         """After each commit."""
