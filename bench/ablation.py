@@ -24,8 +24,6 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, the project's folder is not on the path
 
-from confluent_kafka import Message
-
 from bench.exactness import decoders, read
 from bench.filling import declare, drop, fill, topics
 from bench.generator import Shape, generate
@@ -50,7 +48,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     shape = Shape(events=arguments.events, persons=arguments.events // 25)
-    messages = made(shape)
+    messages = generate(shape).messages()
     with tempfile.TemporaryDirectory() as folder:
         long = declare("", Path(folder) / "long")
         short = declare("", Path(folder) / "short")
@@ -65,15 +63,6 @@ def main() -> int:
                    "explainable": whole["changes"] / max(bare["changes"], 1e-9)}  # fmt: skip
             print(json.dumps({key: round(value, 3) for key, value in run.items()}), flush=True)
     return 0
-
-
-def made(shape: Shape) -> Messages:
-    """All events as messages of one partition, a list a source of the generator."""
-    events, out = generate(shape), [[], []]  # type: tuple[Any, Messages]
-    rows = zip(events.source.tolist(), events.time_ms.tolist(), events.person, events.value, strict=True)
-    for source, time_ms, person, value in rows:
-        out[source].append(Message("t", 0, len(out[source]), person, value, None, None, (1, time_ms)))
-    return out
 
 
 def consume(broker: str, shape: Shape) -> float:
@@ -106,11 +95,6 @@ def stages(messages: Messages, sources: Path, causes: bool = True) -> Times:
         for _ in encoder.encoded(changes, _NOW_MS, 0):
             pass
 
-    def store(touched: set[bytes]) -> None:
-        together = getattr(partition, "encoded", None)
-        for _ in together(touched) if together is not None else map(partition.encode, touched):
-            pass
-
     gc.collect()
     gc.disable()
     touched: set[bytes] = set()
@@ -133,7 +117,7 @@ def stages(messages: Messages, sources: Path, causes: bool = True) -> Times:
             touched |= step.touched
             since += len(batch.kind)
         if since >= _COMMIT_EVENTS or all(at[i] >= len(m) for i, m in enumerate(messages)):
-            timed("states", store, touched)
+            timed("states", partition.encoded, touched)
             timed("evict", partition.evict, *_CACHE, touched)
             touched, since = set(), 0
     gc.enable()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+from confluent_kafka import Message
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
@@ -67,6 +68,14 @@ class Events:
     """the record's key"""
     value: list[bytes]
     """Avro in Confluent's framing"""
+
+    def messages(self) -> list[list[Message]]:
+        """A list a source, as a consumer would have them if all were of one partition."""
+        out: list[list[Message]] = [[], []]
+        rows = zip(self.source.tolist(), self.time_ms.tolist(), self.person, self.value, strict=True)
+        for source, time_ms, person, value in rows:
+            out[source].append(Message("t", 0, len(out[source]), person, value, None, None, (1, time_ms)))
+        return out
 
 
 def generate(shape: Shape) -> Events:

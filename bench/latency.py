@@ -34,7 +34,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from fastavro import schemaless_writer
 
-from bench.start import environment, own_sources, usage
+sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script
+from bench.filling import declare
+from bench.start import usage
+from bench.workers import environment
 from segue_agents.rule_files import load_catalog
 from segue_agents.settings import Settings
 from segue_agents.topics import create_topics, input_topics, topic_configs
@@ -107,9 +110,9 @@ def own_app(arguments: argparse.Namespace) -> Iterator[Settings]:
     folder, app = Path(tempfile.mkdtemp(prefix="segue-latency-")), f"latency-{uuid.uuid4().hex[:8]}"
     (folder / "rules.yaml").write_text(RULES)
     settings = Settings(
-        bootstrap=arguments.broker, app_id=app, rules=folder / "rules.yaml", sources=own_sources(folder, app),
-        data_dir=folder / "state", output_topic=f"out-{app}", guarantee=arguments.guarantee, clock=arguments.clock,
-        commit_interval_ms=arguments.commit_ms,
+        bootstrap=arguments.broker, app_id=app, rules=folder / "rules.yaml",
+        sources=declare(f"-{app}", folder / "contracts"), data_dir=folder / "state", output_topic=f"out-{app}",
+        guarantee=arguments.guarantee, clock=arguments.clock, commit_interval_ms=arguments.commit_ms,
     )  # fmt: skip
     create_topics(settings, PARTITIONS)
     try:
@@ -133,7 +136,7 @@ def workers(settings: Settings, n: int) -> Iterator[list[int]]:
                 processes.append(subprocess.Popen(
                     [sys.executable, "-m", "segue_agents.cli", "run", "--broker", settings.bootstrap, "--slot", str(slot),
                      *flags],
-                    stdout=log, stderr=log, env=environment(settings.data_dir.parent),
+                    stdout=log, stderr=log, env=environment(),
                 ))  # fmt: skip
         yield [p.pid for p in processes]
     except SystemExit as error:

@@ -32,7 +32,9 @@ from confluent_kafka.admin import AdminClient
 from fastavro import schemaless_writer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script
+from bench.filling import declare
 from bench.restore import states
+from bench.workers import environment
 from segue.engine import Engine
 from segue_agents.rule_files import load_catalog, load_plan
 from segue_agents.settings import Settings
@@ -62,7 +64,7 @@ def main() -> int:
         bootstrap=arguments.broker,
         app_id=app,
         rules=arguments.rules,
-        sources=own_sources(folder, app),
+        sources=declare(f"-{app}", folder / "contracts"),
         data_dir=folder / "state",
         output_topic=f"out-{app}",
     )
@@ -80,17 +82,6 @@ def main() -> int:
         time.sleep(1.0)  # the request must have left before the client goes
         shutil.rmtree(folder)
     return 0
-
-
-def own_sources(folder: Path, app: str) -> Path:
-    """The reference workload's contracts, with topics of this run."""
-    contracts = folder / "contracts"
-    for part in ("sources", "avro"):
-        shutil.copytree(HERE / "reference" / part, contracts / part)
-    shutil.copy(HERE / "reference" / "ids.yaml", contracts / "ids.yaml")
-    for declaration in (contracts / "sources").glob("*.yaml"):
-        declaration.write_text(declaration.read_text().replace("topic: ", f"topic: {app}-"))
-    return contracts / "sources"
 
 
 def fill(settings: Settings, persons: int, partitions: int) -> None:
@@ -136,7 +127,7 @@ def start(settings: Settings, log: Path) -> dict[str, Any]:
             [sys.executable, "-m", "segue_agents.cli", "run", "--broker", settings.bootstrap, "--app-id", settings.app_id,
              "--slot", "0", "--data-dir", str(settings.data_dir), "--rules", str(settings.rules),
              "--sources", str(settings.sources), "--output-topic", settings.output_topic, "--log-format", "json"],
-            stdout=out, stderr=subprocess.STDOUT, env=environment(log.parent),
+            stdout=out, stderr=subprocess.STDOUT, env=environment(),
         )  # fmt: skip
     try:
         while committed(looking, asked) == before:
@@ -149,12 +140,6 @@ def start(settings: Settings, log: Path) -> dict[str, Any]:
         process.wait(30)
         looking.close()
     return {**said(log, wall), "first_commit_s": round(took_s, 2), **used, "load": os.getloadavg()[0]}
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """With bytecode kept from the first start on, as where Segue is installed: compiling all sources costs 0.5 s of CPU."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
 
 
 def offer_events(settings: Settings, partitions: int) -> None:

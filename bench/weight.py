@@ -16,14 +16,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from confluent_kafka import Message
-
 from bench.exactness import decoders
 from bench.filling import REFERENCE
 from bench.generator import Shape, generate
 from bench.segments import REFERENCE as RULES
 from segue.engine import Engine, Merger
-from segue.engine.partition import PartitionState
 from segue.records import Change
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.rule_files import load_plan
@@ -35,17 +32,6 @@ _BATCH: Final = 1_500
 _NOW_MS: Final = 1_790_500_000_000
 STAGES: Final = ("decode", "merge", "step", "changes", "states")
 Count = dict[str, float]
-
-
-def _messages() -> list[list[Message]]:
-    """A list a source."""
-    events = generate(SHAPE)
-    out: list[list[Message]] = [[], []]
-    for source, time_ms, person, value in zip(
-        events.source.tolist(), events.time_ms.tolist(), events.person, events.value, strict=True
-    ):
-        out[source].append(Message("t", 0, len(out[source]), person, value, None, None, (1, time_ms)))
-    return out
 
 
 class Scales:
@@ -83,7 +69,7 @@ def weigh() -> dict[str, Count]:
     """Stage, and `all` of them -> bytecodes and C calls an event."""
     plan = load_plan(RULES, REFERENCE / "sources")
     partition, merger = Engine(plan).partition(0), Merger(plan.catalog, 0)
-    encoder, scales, messages = ChangeEncoder(plan, 5), Scales(), _messages()
+    encoder, scales, messages = ChangeEncoder(plan, 5), Scales(), generate(SHAPE).messages()
     for decoder in decoders(plan, REFERENCE / "sources"):
         source = messages[decoder.source_index]
         for start in range(0, len(source), _BATCH):
@@ -93,7 +79,7 @@ def weigh() -> dict[str, Count]:
     while (batch := scales.on("merge", merger.take, _BATCH)) is not None:
         step = scales.on("step", partition.step, batch)
         scales.on("changes", _encode_changes, encoder, step.changes)
-        scales.on("states", _encode_states, partition, step.touched)
+        scales.on("states", partition.encoded, sorted(step.touched))
     count = sum(map(len, messages))
     weight = {s: {"bytecodes": round(b / count, 2), "c_calls": round(c / count, 2)} for s, (b, c) in scales.counts.items()}
     sums = {figure: round(sum(w[figure] for w in weight.values()), 2) for figure in ("bytecodes", "c_calls")}
@@ -103,17 +89,6 @@ def weigh() -> dict[str, Count]:
 def _encode_changes(encoder: ChangeEncoder, changes: list[Change]) -> None:
     for _ in encoder.encoded(changes, _NOW_MS, 0):
         pass
-
-
-def _encode_states(partition: PartitionState, touched: set[bytes]) -> None:
-    """As the worker does: all at once where the engine can, in one order."""
-    persons = sorted(touched)
-    together = getattr(partition, "encoded", None)
-    if together is not None:
-        list(together(persons))
-        return
-    for person in persons:
-        partition.encode(person)
 
 
 def judged(now: dict[str, Count], kept: dict[str, Count]) -> list[str]:

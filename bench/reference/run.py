@@ -31,9 +31,9 @@ from confluent_kafka.admin import AdminClient
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))  # run as a script, the project's folder is not on the path
 
+from bench.generator import TOPICS  # noqa: E402
 from bench.reference.compare import compare  # noqa: E402
-
-TOPICS = ("site-events", "email-events")
+from bench.workers import environment  # noqa: E402
 
 
 class Workers:
@@ -51,7 +51,7 @@ class Workers:
              "--slot", str(slot), "--data-dir", str(self.folder / "state"), "--clock", "none",
              "--rules", str(self.arguments.rules), "--sources", str(self.arguments.sources),
              "--output-format", "json", "--output-topic", f"out-{self.app}", "--guarantee", self.arguments.guarantee],
-            stdout=log, stderr=subprocess.STDOUT, env=os.environ | self.arguments.environment,
+            stdout=log, stderr=subprocess.STDOUT, env=environment() | self.arguments.environment,
         )  # fmt: skip
 
     def stop(self, slot: int, how: signal.Signals) -> None:

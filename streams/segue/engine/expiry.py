@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from segue.engine.truths import truth_of
 from segue.plan.expression import Expression, leaves_of, segments_of
 from segue.plan.layout import BITS, Plan
 from segue.plan.leaves import Pattern, Threshold
@@ -41,7 +42,7 @@ def expires_by_windows(plan: Plan, segment: int) -> list[Threshold] | None:
     return flat
 
 
-def least(windows: list[tuple[int, int, int | None]]) -> Callable[[list[Any], bool, str], int | None]:
+def least(windows: list[tuple[int, int, int | None]]) -> Callable[[State, bool, str], int | None]:
     """When the first of several windows lets go: (slot of a list of times, which of them, the window) each."""
     ends = [(slot, nth, window_ms) for slot, nth, window_ms in windows if window_ms is not None]
     if not ends:
@@ -70,7 +71,7 @@ def flips_by_time(plan: Plan, segment: int) -> Callable[[State], int | None] | N
         if isinstance(leaf, Threshold) and leaf.window_ms is not None
     ]
     patterns = [(plan.leaf_bit(i), plan.own_slots[i]) for i, leaf in leaves if isinstance(leaf, Pattern)]
-    test = _test(plan, e)
+    test = truth_of(plan, e)
 
     def flips(s: State) -> int | None:
         bits: int = s[BITS]
@@ -112,24 +113,6 @@ def _spelled_out(plan: Plan, segment: int) -> Expression | None:
         return e
 
     return spelled(plan.conditions[segment])
-
-
-def _test(plan: Plan, e: Expression) -> Callable[[int], bool]:
-    """An expression over leaves as a function of the bits."""
-    match e:
-        case ("leaf", i):
-            bit = plan.leaf_bit(i)
-            return lambda bits: bits & bit != 0
-        case ("not", x):
-            inner = _test(plan, x)
-            return lambda bits: not inner(bits)
-        case ("and", items):
-            tests = [_test(plan, x) for x in items]
-            return lambda bits: all(test(bits) for test in tests)
-        case ("or", items):
-            tests = [_test(plan, x) for x in items]
-            return lambda bits: any(test(bits) for test in tests)
-    return lambda _bits: True
 
 
 def exits_by_clock_only(plan: Plan, segment: int) -> bool:

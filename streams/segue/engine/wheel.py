@@ -152,4 +152,3 @@ class Wheel:
     def __len__(self) -> int:
         """Entries; those of far buckets with their repeats."""
         return sum(map(len, self._persons.values())) + sum(len(row.heads) for row in self._rows.values())
-

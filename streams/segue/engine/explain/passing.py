@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from segue.engine.compile import Program, arm_alone, copied
+from segue.engine.truths import truth_of
 from segue.plan.expression import Expression, negation
-from segue.plan.layout import BITS, Plan
+from segue.plan.layout import BITS
 from segue.records import NEVER
 from segue.rules import tree
 
@@ -26,18 +27,18 @@ class Truths:
 
     def hold(self, e: Expression) -> bool:
         """Whether it is so now: what the engine's own bits say."""
-        return holds(self._plan, e, self.bits)
+        return truth_of(self._plan, e)(self.bits)
 
     def until(self, e: Expression) -> int | None:
         """When it changes by time alone; None: never."""
-        now = self.hold(e)
-        return next((t for t, bits in self._future if holds(self._plan, e, bits) != now), None)
+        now, holds = self.hold(e), truth_of(self._plan, e)
+        return next((t for t, bits in self._future if holds(bits) != now), None)
 
     def since(self, e: Expression) -> int | None:
         """Since when it has been so; None: since ever, or the log is not there to say."""
-        now, since = self.hold(e), None
+        now, since, holds = self.hold(e), None, truth_of(self._plan, e)
         for t, bits in reversed(self._past or ()):
-            if holds(self._plan, e, bits) != now:
+            if holds(bits) != now:
                 return since
             since = t
         return None
@@ -51,24 +52,6 @@ def _futures(program: Program, state: State) -> Iterator[tuple[int, int]]:
         program.advance(copy, b"", t, arm_alone, None)
         if copy[BITS] != before:
             yield t, copy[BITS]
-
-
-def holds(plan: Plan, e: Expression, bits: int) -> bool:
-    """An expression over bits."""
-    match e:
-        case ("true",):
-            return True
-        case ("leaf", i):
-            return bool(bits & plan.leaf_bit(i))
-        case ("segment", i):
-            return bool(bits & plan.segment_bit(i))
-        case ("not", x):
-            return not holds(plan, x, bits)
-        case ("and", items):
-            return all(holds(plan, x, bits) for x in items)
-        case ("or", items):
-            return any(holds(plan, x, bits) for x in items)
-    raise AssertionError(e)
 
 
 def expressions(condition: tree.Condition, e: Expression) -> Iterator[tuple[tree.Condition, Expression]]:
