@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bench import results
-from bench.measuring import parsed
+from bench.peers import parsed
 from bench.report import compared, write
 from bench.scenarios import SCENARIOS
 
@@ -17,7 +17,9 @@ def result(at: str, *speeds: int, peer: tuple[int, ...] = ()) -> dict[str, Any]:
     def runs(found: tuple[int, ...]) -> list[dict[str, Any]]:
         return [{"events_per_s": s, "cpu_s_per_million": 1e6 / s, "peak_mb": 300} for s in found]
 
-    short = {"title": "short & sweet", "n": len(speeds), "runs": runs(speeds)} | ({"kstreams": runs(peer)} if peer else {})
+    short: dict[str, Any] = {"title": "short & sweet", "n": len(speeds), "runs": runs(speeds)}
+    if peer:
+        short["peers"] = {"Kafka Streams": runs(peer)}
     restore = {"title": "a restore", "n": 1, "runs": [{"persons_per_s": 500_000}]}
     return {**results.sitting(), "at": at, "scenarios": {"short": short, "restore": restore}}
 
