@@ -100,7 +100,8 @@ def _other(
     peer: Peer, scenario: Scenario, backlog: Backlog, should: Changes, workload: Path | None, folder: Path
 ) -> dict[str, Any]:
     assert workload is not None
-    run = run_peer(peer, workload, backlog.suffix, backlog.count, should, scenario.guarantee, folder)
+    run = run_peer(peer, workload, backlog.suffix, backlog.count, should, scenario.guarantee, folder,
+                   scenario.jvm)
     if peer.exact and (run["missing"] or run["extra"]):
         raise Inexact(f"{peer.title}: the changes are not what they should be: {json.dumps(run)}")
     return run

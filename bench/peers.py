@@ -70,7 +70,7 @@ PEERS: Final = {
 
 
 def run(
-    peer: Peer, workload: Path, suffix: str, events: int, should: Changes, guarantee: str, folder: Path
+    peer: Peer, workload: Path, suffix: str, events: int, should: Changes, guarantee: str, folder: Path, jvm: str = ""
 ) -> dict[str, Any]:
     """One run. Raises Inexact; SystemExit when it says nothing that can be read."""
     scratch = folder / peer.name
@@ -80,7 +80,7 @@ def run(
     built = os.environ.get("BUILD") or str(Path(__file__).parents[1] / ".bench" / "peers")
     environment = os.environ | {
         "SUFFIX": suffix, "N": str(events), "ORACLE": str(oracle), "PY": python(), "BUILD": f"{built}/{peer.name}",
-        "JOPT": "-XX:+UseParallelGC",
+        "JOPT": f"-XX:+UseParallelGC {jvm}".strip(),
     }  # fmt: skip
     mode = peer.modes.get(guarantee) or next(iter(peer.modes.values()))
     arguments = [a.format(suffix=suffix, oracle=oracle, mode=mode) for a in peer.arguments]

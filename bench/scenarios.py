@@ -30,6 +30,8 @@ class Scenario:
     """a part of `make bench`"""
     peers: tuple[str, ...] = ()
     """engines that can run it (peers.py): the reference workload's four segments are built into them"""
+    jvm: str = ""
+    """flags of a peer's Java"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ SCENARIOS: Final[tuple[Scenario | Script, ...]] = (
     Scenario("long-one", "2.5 M events, one worker", LONG, workers=1),
     Scenario("long-alo", "2.5 M events, two workers, at least once", LONG, guarantee="at_least_once"),
     Scenario("triple", "7.5 M events, two workers", LONG, times=3, peers=STREAMS),
-    Scenario("uniform", "2.5 M events of 5 M persons alike, small cache", UNIFORM, environment=SMALL_CACHE, peers=STREAMS),
+    Scenario("uniform", "2.5 M events of 5 M persons alike, small cache", UNIFORM, environment=SMALL_CACHE, peers=STREAMS,
+             jvm="-Dcache=20000000"),
     *(Scenario(f"distinct-{n}", f"{n:,} segments of distinct leaves", BACKLOG, segments=n) for n in (4, 20, 100, 400)),
     *(Scenario(f"shared-{n}", f"{n:,} segments that share 16 leaves", BACKLOG, segments=n, shared=True)
       for n in (4, 20, 100, 400, 1_000)),
