@@ -45,7 +45,8 @@ def page(scenarios: dict[str, dict[str, Any]]) -> list[str]:
         if spread(s["runs"], "events_per_s") is None:
             continue
         lines.append(_row(f"{s['title']} (`{name}`)", s["runs"], s["sitting"]))
-        lines += [_row(f"the same, {peer}{_wrong(runs)}", runs, s["sitting"]) for peer, runs in s.get("peers", {}).items()]
+        for peer, runs in s.get("peers", {}).items():
+            lines += [_row(f"the same, {peer}{_wrong(runs)}", runs, s["sitting"]), _ratios(peer, s["runs"], runs)]
     if not any(s.get("peers") for s in scenarios.values()):
         lines += ["", "No peer was run: its tools were not given (`--workload FOLDER`)."]
     for key, title in FIGURES:
@@ -75,6 +76,15 @@ def compared(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 def _row(title: str, runs: list[dict[str, Any]], sitting: dict[str, Any]) -> str:
     cells = [_cell(spread(runs, key)) for key, _ in FIGURES]
     return f"| {title} | {' | '.join(cells)} | {len(runs)} | {sitting['at'][:10]}, {sitting['commit']} |"
+
+
+def _ratios(peer: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
+    """Of the medians."""
+    cells = []
+    for key, _ in FIGURES:
+        a, b = spread(ours, key), spread(theirs, key)
+        cells.append(f"**{a[0] / b[0]:.2f} ×**" if a and b and b[0] else "")
+    return f"| **Segue to {peer}** | {' | '.join(cells)} | | |"
 
 
 def _wrong(runs: list[dict[str, Any]]) -> str:
