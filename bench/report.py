@@ -83,7 +83,7 @@ def _ratios(peer: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]])
     cells = []
     for key, _ in FIGURES:
         a, b = spread(ours, key), spread(theirs, key)
-        cells.append(f"**{a[0] / b[0]:.2f} ×**" if a and b and b[0] else "")
+        cells.append(f"**{a[0] / b[0]:.2f} x**" if a and b and b[0] else "")
     return f"| **Segue to {peer}** | {' | '.join(cells)} | | |"
 
 

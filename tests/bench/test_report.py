@@ -31,7 +31,7 @@ def test_a_page_shows_medians_spreads_and_commands(tmp_path: Path) -> None:
     page = (tmp_path / "performance.md").read_text(encoding="utf-8")
     assert "| short & sweet (`short`) | 200 (100 to 300) |" in page
     assert "| the same, Kafka Streams | 60.00 (50.00 to 70.00) |" in page
-    assert "| **Segue to Kafka Streams** | **3.33 ×** | **0.30 ×** | **1.00 ×** |" in page
+    assert "| **Segue to Kafka Streams** | **3.33 x** | **0.30 x** | **1.00 x** |" in page
     assert "`python -m bench run restore`" in page
     for chart in tmp_path.glob("*.svg"):
         ET.parse(chart)
