@@ -68,7 +68,7 @@ chaos: setup ## kill, cut and deceive real workers for MINUTES, and check every 
 bench: setup ## measure for a few minutes, changes checked, on a Kafka of its own or BROKER=host:port; a file in bench/results
 	@PYTHONPATH=. $(BIN)/python -m bench run --short $(if $(BROKER),--broker $(BROKER)) $(ARGS)
 
-bench-full: setup ## ... everything, an hour or more; ARGS="--kstreams FOLDER" runs that peer in between
+bench-full: setup ## ... everything, an hour or more; ARGS="--workload FOLDER" adds the reference workload and its peers
 	@PYTHONPATH=. $(BIN)/python -m bench run --full $(if $(BROKER),--broker $(BROKER)) $(ARGS)
 
 clean: ## remove what was made here; the download cache stays

@@ -16,7 +16,9 @@ from itertools import groupby
 from pathlib import Path
 
 from bench import report, results
-from bench.measuring import Inexact, run_script, run_workers
+from bench.backlog import Published
+from bench.measuring import run_script, run_workers
+from bench.peers import PORT, Inexact
 from bench.scenarios import SCENARIOS, Scenario, Script, named
 from segue_agents.embedded import Broker
 
@@ -30,7 +32,7 @@ def main() -> int:
     run.add_argument("--full", action="store_true")
     run.add_argument("--broker", default="", help="host:port; an embedded one of its own when not given")
     run.add_argument("--runs", type=int, default=3)
-    run.add_argument("--kstreams", type=Path, help="the folder of the Kafka Streams peer; its run.sh needs port 19092")
+    run.add_argument("--workload", type=Path, help="the reference workload's folder, with its peers; they need port 19092")
     run.add_argument("--out", type=Path, help="the result's file; default bench/results/DATE-COMMIT.json")
     told = commands.add_parser("report")
     told.add_argument("result", type=Path, nargs="?")
@@ -50,14 +52,16 @@ def _run(arguments: argparse.Namespace) -> int:
     result = results.sitting()
     file = arguments.out or results.path_of(result)
     workloads = [s for s in chosen if isinstance(s, Scenario)]
+    if arguments.workload is None and not arguments.names:
+        workloads = [s for s in workloads if not isinstance(s.shape, Published)]
     with ExitStack() as stack:
         broker = arguments.broker
         if not broker:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="segue-bench-kafka-"))
-            broker = stack.enter_context(Broker(Path(folder), 19092 if arguments.kstreams else None)).bootstrap
+            broker = stack.enter_context(Broker(Path(folder), PORT if arguments.workload else None)).bootstrap
         try:
             for _, same in groupby(workloads, key=lambda s: (s.shape, s.times)):
-                result["scenarios"] |= run_workers(same, broker, arguments.runs, arguments.kstreams, _say)
+                result["scenarios"] |= run_workers(same, broker, arguments.runs, arguments.workload, _say)
                 results.save(result, file)
         except Inexact as error:
             _say(str(error))

@@ -2,10 +2,10 @@
 
 usage: python bench/ablation.py [--broker HOST:PORT] [--events N] [--runs N]
 
-One line of JSON a run: µs of CPU an event for each stage, `consume` with librdkafka's threads and crc checks (nothing
-when no broker is named), and two ratios of all stages in Python: `late_tolerant`, with a lateness of a day to one of
-a minute; `explainable`, with the cause and the expiry of changes encoded to without.
-Not here: the store's and the changelog's writes and the commit, which belong to whole runs.
+One line of JSON a run: µs of CPU an event for each stage, and two ratios of all stages in Python: `late_tolerant`, with
+a lateness of a day to one of a minute; `explainable`, with the cause and the expiry of changes encoded to without.
+With a broker also `consume`, `output` and `changelog`: reading with crc checks, producing changes, producing states, each
+with librdkafka's threads. Not here: the transaction's own requests, which take waiting more than work.
 """
 
 from __future__ import annotations
@@ -24,14 +24,22 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, the project's folder is not on the path
 
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
 from bench.exactness import decoders, read
 from bench.filling import declare, drop, fill, topics
 from bench.generator import Shape, generate
 from bench.segments import REFERENCE
 from segue.engine import Engine, Merger
+from segue.plan import Plan
 from segue.records import Change
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.rule_files import load_plan
+from segue_agents.settings import Settings
+from segue_agents.state.checkpoint import Checkpoint
+from segue_agents.state.store import Store
+from segue_agents.transport.clients import producer_config
 
 _BATCH: Final = 3_000
 _COMMIT_EVENTS: Final = 100_000
@@ -59,8 +67,9 @@ def main() -> int:
             consumed = {"consume": consume(arguments.broker, shape)} if arguments.broker else {}
             whole, impatient, bare = stages(messages, long), stages(messages, short), stages(messages, long, causes=False)
             total = sum(whole.values())
-            run = {**consumed, **whole, "in_python": total, "late_tolerant": total / sum(impatient.values()),
-                   "explainable": whole["changes"] / max(bare["changes"], 1e-9)}  # fmt: skip
+            written = produced(arguments.broker, messages, long) if arguments.broker else {}
+            run = {**consumed, **whole, **written, "in_python": total, "late_tolerant": total / sum(impatient.values()),
+                   "explainable": total / (total - whole["changes"] + bare["changes"])}  # fmt: skip
             print(json.dumps({key: round(value, 3) for key, value in run.items()}), flush=True)
     return 0
 
@@ -79,11 +88,44 @@ def consume(broker: str, shape: Shape) -> float:
         drop(broker, suffix)
 
 
-def stages(messages: Messages, sources: Path, causes: bool = True) -> Times:
-    """Stage -> µs of CPU an event."""
-    plan = load_plan(REFERENCE, sources)
+def produced(broker: str, messages: Messages, sources: Path) -> Times:
+    """µs of CPU an event, of all threads, to have the changes and the states in Kafka."""
+    kept: dict[str, list[Any]] = {"output": [], "changelog": []}
+    stages(messages, sources, kept=kept)
+    suffix = f"-ablation-{uuid.uuid4().hex[:8]}"
+    admin = AdminClient({"bootstrap.servers": broker})
+    spent: Times = {}
+    try:
+        for stage, records in kept.items():
+            admin.create_topics([NewTopic(stage + suffix, 1, 1)])[stage + suffix].result()
+            producer = Producer(producer_config(Settings(bootstrap=broker, guarantee="at_least_once"), "0"))
+            producer.list_topics(stage + suffix, timeout=10)
+            before = time.process_time()
+            for i, (key, value, headers) in enumerate(records):
+                producer.produce(stage + suffix, value, key, 0, None, None, 0, headers)
+                if i % 1_000 == 0:
+                    producer.poll(0)
+            producer.flush(60)
+            spent[stage] = (time.process_time() - before) / sum(map(len, messages)) * 1e6
+    finally:
+        drop(broker, suffix)
+    return spent
+
+
+def stages(
+    messages: Messages, sources: Path, causes: bool = True, kept: dict[str, list[Any]] | None = None
+) -> Times:
+    """Stage -> µs of CPU an event. `kept`: gets the records of changes and states."""
+    with tempfile.TemporaryDirectory(prefix="segue-ablation-") as folder:
+        return _stages(messages, load_plan(REFERENCE, sources), sources, Store(Path(folder) / "store"), causes, kept)
+
+
+def _stages(
+    messages: Messages, plan: Plan, sources: Path, store: Store, causes: bool, kept: dict[str, list[Any]] | None
+) -> Times:
     partition, merger, encoder = Engine(plan).partition(0), Merger(plan.catalog, 0), ChangeEncoder(plan, 5)
     spent: Times = defaultdict(float)
+    checkpoint = Checkpoint("0" * 16, 0, 0, {}, {})
 
     def timed(stage: str, work: Callable[..., Any], *given: Any) -> Any:
         before = time.thread_time()
@@ -92,8 +134,12 @@ def stages(messages: Messages, sources: Path, causes: bool = True) -> Times:
         return result
 
     def encode(changes: list[Change]) -> None:
-        for _ in encoder.encoded(changes, _NOW_MS, 0):
-            pass
+        for record in encoder.encoded(changes, _NOW_MS, 0):
+            if kept is not None:
+                kept["output"].append(record)
+
+    sweep = partition._sweep  # noqa: SLF001 (the step's timers, which are told apart from the rest of it)
+    partition._sweep = lambda *given: timed("timers", sweep, *given)  # type: ignore[method-assign] # noqa: SLF001
 
     gc.collect()
     gc.disable()
@@ -117,10 +163,15 @@ def stages(messages: Messages, sources: Path, causes: bool = True) -> Times:
             touched |= step.touched
             since += len(batch.kind)
         if since >= _COMMIT_EVENTS or all(at[i] >= len(m) for i, m in enumerate(messages)):
-            timed("states", partition.encoded, touched)
+            states = timed("states", partition.encoded, touched)
+            timed("store", store.write, states, checkpoint)
+            if kept is not None:
+                kept["changelog"] += [(person, state, None) for person, state in states]
             timed("evict", partition.evict, *_CACHE, touched)
             touched, since = set(), 0
     gc.enable()
+    store.close()
+    spent["step"] -= spent["timers"]
     count = sum(map(len, messages))
     return {stage: s / count * 1e6 for stage, s in spent.items()}
 

@@ -45,10 +45,10 @@ def page(scenarios: dict[str, dict[str, Any]]) -> list[str]:
         if spread(s["runs"], "events_per_s") is None:
             continue
         lines.append(_row(f"{s['title']} (`{name}`)", s["runs"], s["sitting"]))
-        if s.get("kstreams"):
-            lines.append(_row("the same, Kafka Streams", s["kstreams"], s["sitting"]))
-    if not any(s.get("kstreams") for s in scenarios.values()):
-        lines += ["", "No peer was run: its tools were not given (`--kstreams FOLDER`)."]
+        for peer, runs in s.get("peers", {}).items():
+            lines += [_row(f"the same, {peer}{_wrong(runs)}", runs, s["sitting"]), _ratios(peer, s["runs"], runs)]
+    if not any(s.get("peers") for s in scenarios.values()):
+        lines += ["", "No peer was run: its tools were not given (`--workload FOLDER`)."]
     for key, title in FIGURES:
         lines += ["", f"![{title}](performance-{key.replace('_', '-')}.svg)"] if _any(scenarios, key) else []
     for name, s in scenarios.items():
@@ -78,6 +78,21 @@ def _row(title: str, runs: list[dict[str, Any]], sitting: dict[str, Any]) -> str
     return f"| {title} | {' | '.join(cells)} | {len(runs)} | {sitting['at'][:10]}, {sitting['commit']} |"
 
 
+def _ratios(peer: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
+    """Of the medians."""
+    cells = []
+    for key, _ in FIGURES:
+        a, b = spread(ours, key), spread(theirs, key)
+        cells.append(f"**{a[0] / b[0]:.2f} x**" if a and b and b[0] else "")
+    return f"| **Segue to {peer}** | {' | '.join(cells)} | | |"
+
+
+def _wrong(runs: list[dict[str, Any]]) -> str:
+    """What an engine that is not exact leaves out or has too many."""
+    missing, extra = (max(run.get(key, 0) for run in runs) for key in ("missing", "extra"))
+    return f" ({missing:,} changes missing, {extra:,} too many)" if missing or extra else ""
+
+
 def _cell(found: tuple[float, float, float] | None) -> str:
     return "" if found is None else f"{_number(found[0])} ({_number(found[1])} to {_number(found[2])})"
 
@@ -101,7 +116,8 @@ def _any(scenarios: dict[str, dict[str, Any]], key: str) -> bool:
 
 def _bars(scenario: dict[str, Any], key: str) -> list[Bar]:
     out = []
-    for label, runs in ((scenario["title"], scenario["runs"]), ("  Kafka Streams", scenario.get("kstreams", []))):
+    beside = [(f"  {peer}", runs) for peer, runs in scenario.get("peers", {}).items()]
+    for label, runs in ((scenario["title"], scenario["runs"]), *beside):
         if (found := spread(runs, key)) is not None:
             out.append(Bar(label, *found, peer=runs is not scenario["runs"]))
     return out

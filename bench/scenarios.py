@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from bench.backlog import Published
 from bench.generator import Shape
 
 
@@ -15,7 +16,7 @@ class Scenario:
 
     name: str
     title: str
-    shape: Shape
+    shape: Shape | Published
     times: int = 1
     """generations of the shape one after the other"""
     segments: int = 4
@@ -27,8 +28,10 @@ class Scenario:
     """settings beside the defaults"""
     short: bool = False
     """a part of `make bench`"""
-    peer: bool = False
-    """Kafka Streams can run it: its four segments are built in"""
+    peers: tuple[str, ...] = ()
+    """engines that can run it (peers.py): the reference workload's four segments are built into them"""
+    jvm: str = ""
+    """flags of a peer's Java"""
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,21 @@ BACKLOG: Final = Shape(events=500_000, persons=20_000)
 LONG: Final = Shape(events=2_500_000, persons=100_000)
 UNIFORM: Final = Shape(events=2_500_000, persons=5_000_000, skew=1.0, session=1)
 SMALL_CACHE: Final = {"SEGUE_MAX_PERSONS": "40000"}
+STREAMS: Final = ("kstreams",)
 
 SCENARIOS: Final[tuple[Scenario | Script, ...]] = (
-    Scenario("short", "500,000 events, two workers", BACKLOG, short=True, peer=True),
+    Scenario("short", "500,000 events, two workers", BACKLOG, short=True, peers=STREAMS),
     Scenario("short-late", "500,000 events, 5 % late, 1 % twice", LATE, short=True),
     Scenario("short-100", "500,000 events, 100 segments of distinct leaves", BACKLOG, segments=100, short=True),
-    Scenario("reference", "2.5 M events, two workers", LONG, peer=True),
-    Scenario("reference-one", "2.5 M events, one worker", LONG, workers=1),
-    Scenario("reference-alo", "2.5 M events, two workers, at least once", LONG, guarantee="at_least_once"),
-    Scenario("triple", "7.5 M events, two workers", LONG, times=3, peer=True),
-    Scenario("uniform", "2.5 M events of 5 M persons alike, small cache", UNIFORM, environment=SMALL_CACHE, peer=True),
+    Scenario("reference", "the reference workload: 2.5 M events, two workers", Published(), peers=STREAMS),
+    Scenario("subset", "the reference workload, 8 % of its persons, one worker, at least once", Published(8), workers=1,
+             guarantee="at_least_once", peers=("faust", "quix")),
+    Scenario("long", "2.5 M events, two workers", LONG),
+    Scenario("long-one", "2.5 M events, one worker", LONG, workers=1),
+    Scenario("long-alo", "2.5 M events, two workers, at least once", LONG, guarantee="at_least_once"),
+    Scenario("triple", "7.5 M events, two workers", LONG, times=3, peers=STREAMS),
+    Scenario("uniform", "2.5 M events of 5 M persons alike, small cache", UNIFORM, environment=SMALL_CACHE, peers=STREAMS,
+             jvm="-Dcache=20000000"),
     *(Scenario(f"distinct-{n}", f"{n:,} segments of distinct leaves", BACKLOG, segments=n) for n in (4, 20, 100, 400)),
     *(Scenario(f"shared-{n}", f"{n:,} segments that share 16 leaves", BACKLOG, segments=n, shared=True)
       for n in (4, 20, 100, 400, 1_000)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bench import results
-from bench.measuring import parsed
+from bench.peers import parsed
 from bench.report import compared, write
 from bench.scenarios import SCENARIOS
 
@@ -17,7 +17,9 @@ def result(at: str, *speeds: int, peer: tuple[int, ...] = ()) -> dict[str, Any]:
     def runs(found: tuple[int, ...]) -> list[dict[str, Any]]:
         return [{"events_per_s": s, "cpu_s_per_million": 1e6 / s, "peak_mb": 300} for s in found]
 
-    short = {"title": "short & sweet", "n": len(speeds), "runs": runs(speeds)} | ({"kstreams": runs(peer)} if peer else {})
+    short: dict[str, Any] = {"title": "short & sweet", "n": len(speeds), "runs": runs(speeds)}
+    if peer:
+        short["peers"] = {"Kafka Streams": runs(peer)}
     restore = {"title": "a restore", "n": 1, "runs": [{"persons_per_s": 500_000}]}
     return {**results.sitting(), "at": at, "scenarios": {"short": short, "restore": restore}}
 
@@ -29,6 +31,7 @@ def test_a_page_shows_medians_spreads_and_commands(tmp_path: Path) -> None:
     page = (tmp_path / "performance.md").read_text(encoding="utf-8")
     assert "| short & sweet (`short`) | 200 (100 to 300) |" in page
     assert "| the same, Kafka Streams | 60.00 (50.00 to 70.00) |" in page
+    assert "| **Segue to Kafka Streams** | **3.33 x** | **0.30 x** | **1.00 x** |" in page
     assert "`python -m bench run restore`" in page
     for chart in tmp_path.glob("*.svg"):
         ET.parse(chart)

@@ -222,6 +222,11 @@ class Consumer:
         log = self._cluster.log(partition.topic, partition.partition)
         return log.low, log.stable() if self._read_committed else log.high
 
+    def offsets_for_times(self, partitions: list[TopicPartition], _timeout: float) -> list[TopicPartition]:
+        """A question to the leaders."""
+        self._world.alive(self.process)
+        return partitions
+
     def list_topics(self, **_: Any) -> None:
         self._world.alive(self.process)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -12,6 +13,8 @@ from segue.errors import Unreachable
 ANSWER_WITHIN_S: Final = 10.0
 COMMITTED_WITHIN_S: Final = 40.0
 """a dead worker's open transaction is waited for, 15 s by default"""
+
+WAKE_WITHIN_S: Final = 0.1
 
 
 def partition_counts(client: Any, bootstrap: str) -> dict[str, int]:
@@ -46,3 +49,14 @@ def committed_offsets(consumer: Any, group: str, asked: Iterable[Any]) -> list[A
             f"The committed offsets of group {group!r} cannot be learnt: {error.args[0].str()}.",
             "A transaction of a dead worker hangs there? See the broker's log.",
         ) from error
+
+
+def resume_at_once(consumer: Any, partitions: list[Any]) -> None:
+    """Resumes paused TopicPartitions, and has them fetched now.
+
+    librdkafka's thread for a broker none of whose partitions it may fetch sleeps up to a second, and `resume` does not
+    wake it. A request to the leaders of these partitions does; its answer does not matter. Waits 0.1 s at most.
+    """
+    consumer.resume(partitions)
+    with suppress(KafkaException):  # what is wrong with them is said when they are read
+        consumer.offsets_for_times([TopicPartition(p.topic, p.partition, 0) for p in partitions], WAKE_WITHIN_S)

@@ -60,7 +60,8 @@ def _membership(settings: Settings, slot: str) -> dict[str, Any]:
         "group.instance.id": f"{settings.app_id}-{slot}",
         "partition.assignment.strategy": "range",
         "session.timeout.ms": settings.session_timeout_ms,
-        "heartbeat.interval.ms": max(100, settings.session_timeout_ms // 4),
+        # a member learns of a rebalance from the answer to a heartbeat: so long do those that join wait for it
+        "heartbeat.interval.ms": max(100, min(500, settings.session_timeout_ms // 4)),
     }
 
 

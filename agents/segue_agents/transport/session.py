@@ -27,7 +27,7 @@ from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.state.slot import Slot
 from segue_agents.topics import clock_topic
-from segue_agents.transport.asking import committed_offsets
+from segue_agents.transport.asking import committed_offsets, resume_at_once
 from segue_agents.transport.assignment import Assignment, Ready, Refused, starting_offsets
 from segue_agents.transport.clients import source_config
 from segue_agents.transport.lane import Lane, Signal
@@ -224,7 +224,7 @@ class Session:
     def _resume_after_stay(self) -> None:
         if self._staying:
             self._staying = False
-            self._consumer.resume([
+            resume_at_once(self._consumer, [
                 TopicPartition(t, p) for t, p in self._assigned
                 if (lane := self._lanes.get(p)) is not None and t not in lane.paused
             ])
@@ -235,7 +235,7 @@ class Session:
             if pause:
                 self._consumer.pause([TopicPartition(t, lane.index) for t in pause])
             if resume:
-                self._consumer.resume([TopicPartition(t, lane.index) for t in resume])
+                resume_at_once(self._consumer, [TopicPartition(t, lane.index) for t in resume])
         now = self._outside.monotonic()
         if now - self._lag_at < LAG_EVERY_S:
             return
@@ -300,11 +300,15 @@ class Session:
 
     def _start_lanes(self) -> None:
         """Partitions whose state is back."""
+        admitted = []
         while not self._over and (ready := self._assignment.take()) is not None:
             if isinstance(ready, Refused):
                 self._doubt(ready)
             else:
                 self._admit(ready)
+                admitted += [TopicPartition(topic, ready.recovered.index) for topic in self._topics]
+        if admitted:
+            resume_at_once(self._consumer, admitted)
 
     def _doubt(self, refused: Refused) -> None:
         """A worker that stood still during a restore may have been overtaken: then the session is over.
@@ -328,7 +332,6 @@ class Session:
         self._lanes[index] = lane
         if self._ticker is not None:
             self._ticker.tick([index])
-        self._consumer.resume([TopicPartition(topic, index) for topic in self._topics])
 
     def _merger(self, index: int, clock_key: int) -> Merger:
         # a tick from before this assignment says nothing about now: what the app slept through would seem to be ahead
