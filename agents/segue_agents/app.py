@@ -114,7 +114,7 @@ def create_app(settings: Settings, plan: Plan | None = None, recent: Recent | No
     standing = Standing(settings, slot.name, rules_of(plan, engine.program.layout.id, settings.rules), worker, session,
                         assignment, source, recent or Recent(outside.wall_ms), outside)
     pages = Pages(access, standing.status, metrics.page)
-    app.web_server(WebServer(settings, access, pages, listen(settings.web_host, settings.web_port), standing.beat))
+    app.web_server(WebServer(access, pages, listen(settings.web_host, settings.web_port), standing.beat))
     if ticker is not None:
         app.service(ticker)  # type: ignore[arg-type]
     app.service(source)  # type: ignore[arg-type]

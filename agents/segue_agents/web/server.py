@@ -24,7 +24,6 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from segue.errors import ConfigError
-from segue_agents.settings import Settings
 from segue_agents.web.access import Access, Caller
 from segue_agents.web.pages import ALWAYS, TEXT, Answer, Asked, Pages
 
@@ -62,12 +61,14 @@ class WebServer(mode.Service):
     """Serves pages for as long as the app lives, its drain included."""
 
     def __init__(
-        self, settings: Settings, access: Access, pages: Pages, taken: socket.socket, beat: Callable[[], None], **kwargs: Any
+        self, access: Access, pages: Pages, taken: socket.socket, beat: Callable[[], None], *, request_s: float = REQUEST_S,
+        connections: int = CONNECTIONS, **kwargs: Any,
     ) -> None:
         """`taken`: a socket that listens. `beat`: called on the app's event loop now and then."""
         super().__init__(**kwargs)
         self.web_url = address_of(taken, access.tls is not None)
-        self._settings, self._access, self._pages, self._socket, self._beat = settings, access, pages, taken, beat
+        self._access, self._pages, self._socket, self._beat = access, pages, taken, beat
+        self._request_s, self._connections = request_s, connections
         self._stop: asyncio.Event
         self._events: asyncio.AbstractEventLoop | None = None
         self._up = threading.Event()
@@ -108,7 +109,7 @@ class WebServer(mode.Service):
 
     async def _serve(self) -> None:
         self._events, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        door = Door(self._respond)
+        door = Door(self._respond, self._request_s, self._connections)
         listening = await self._events.create_server(
             door, sock=self._socket, ssl=self._access.tls,
             ssl_handshake_timeout=HANDSHAKE_S if self._access.tls is not None else None,
@@ -131,52 +132,52 @@ class WebServer(mode.Service):
         return _response(answer)
 
 
-class Door(web.Server):
+class Door:
     """Makes a protocol for each connection, and keeps them in the order of their coming."""
 
-    def __init__(self, respond: Callable[[web.BaseRequest], Any]) -> None:
-        super().__init__(respond)
-        self._events = asyncio.get_running_loop()
-        self.inside: deque[Guest] = deque()
+    def __init__(self, respond: Callable[[web.BaseRequest], Any], request_s: float, places: int) -> None:
+        self._server = web.Server(respond)
+        self._events, self._request_s, self._places = asyncio.get_running_loop(), request_s, places
+        self._inside: deque[Guest] = deque()
 
     def __call__(self) -> RequestHandler:
         """One more, whose place is taken when it is connected."""
-        return Guest(self, self._events)
+        return Guest(self, self._server, self._events, self._request_s)
 
     def enter(self, guest: Guest) -> None:
         """Takes a place, from the oldest if there is none."""
-        self.inside.append(guest)
-        while len(self.inside) > CONNECTIONS:
-            self.inside.popleft().abort()
+        self._inside.append(guest)
+        while len(self._inside) > self._places:
+            self._inside.popleft().abort()
 
     def leave(self, guest: Guest) -> None:
         """Its place is free."""
-        if guest in self.inside:
-            self.inside.remove(guest)
+        if guest in self._inside:
+            self._inside.remove(guest)
 
     def close(self) -> None:
         """All go at once."""
-        for guest in list(self.inside):
+        for guest in list(self._inside):
             guest.abort()
 
 
 class Guest(RequestHandler):
     """One connection, for one request and a limited time."""
 
-    __slots__ = ("_deadline", "_door")
+    __slots__ = ("_deadline", "_door", "_request_s")
 
-    def __init__(self, door: Door, events: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, door: Door, server: web.Server, events: asyncio.AbstractEventLoop, request_s: float) -> None:
         super().__init__(
-            door, loop=events, access_log=_NO_LOG, keepalive_timeout=REQUEST_S, lingering_time=0, max_line_size=HEADER_BYTES,
+            server, loop=events, access_log=_NO_LOG, keepalive_timeout=request_s, lingering_time=0, max_line_size=HEADER_BYTES,
             max_field_size=HEADER_BYTES,
         )  # fmt: skip
-        self._door = door
+        self._door, self._request_s = door, request_s
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The clock starts."""
         super().connection_made(transport)
-        self._deadline = self._loop.call_later(REQUEST_S, self.abort)
+        self._deadline = self._loop.call_later(self._request_s, self.abort)
         self._door.enter(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
