@@ -1,8 +1,8 @@
 """What a worker is doing, as one frozen value: read by the probes, the status page and `segue status`.
 
-`Standing` knows the worker and its parts and makes the value; everything it reads is one number, one flag, or a
-collection copied in one go, so that it may be asked from any thread, also while the event loop is stuck. Who shows a
-`Status` reads nothing else.
+`Standing` knows the worker and its parts and makes the value; what it reads is one number, one flag, or a collection
+copied in one go (timers are counted again if need be), so that it may be asked from any thread, also while the event loop
+is stuck. Who shows a `Status` reads nothing else.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
@@ -23,6 +24,7 @@ from segue_agents.settings import Settings
 from segue_agents.version import installed_version
 from segue_agents.worker.breaker import Trip
 from segue_agents.worker.loop import Worker
+from segue_agents.worker.owned import Owned
 from segue_agents.worker.watchdog import Signs
 
 LOOP_LIMIT_S: Final = 30.0
@@ -248,10 +250,18 @@ def partitions_of(
         state: PartitionState = "stopped" if trip is not None else "waits_for_disk" if has.store.pending else "running"
         found.append(PartitionStatus(
             index, state, 1.0, has.state.engine_time_ms, {t: n for (t, i), n in lags.items() if i == index} or None,
-            has.persons + has.new_persons, len(has.state.states), has.state.timers_pending, has.committed_ms,
+            has.persons + has.new_persons, len(has.state.states), _timers(has), has.committed_ms,
             None if trip is None else stopped(trip),
         ))  # fmt: skip
     return tuple(found)
+
+
+def _timers(owned: Owned) -> int | None:
+    """None when the wheel has turned under the count each time."""
+    for _ in range(3):
+        with suppress(RuntimeError):  # it is counted bucket by bucket, and the event loop adds some meanwhile
+            return owned.state.timers_pending
+    return None
 
 
 def stopped(trip: Trip) -> Stopped:

@@ -168,8 +168,8 @@ class Guest(RequestHandler):
 
     def __init__(self, door: Door, server: web.Server, events: asyncio.AbstractEventLoop, request_s: float) -> None:
         super().__init__(
-            server, loop=events, access_log=_NO_LOG, keepalive_timeout=request_s, lingering_time=0, max_line_size=HEADER_BYTES,
-            max_field_size=HEADER_BYTES,
+            server, loop=events, access_log=_NO_LOG, keepalive_timeout=request_s, lingering_time=0,
+            max_line_size=HEADER_BYTES, max_field_size=HEADER_BYTES,
         )  # fmt: skip
         self._door, self._request_s = door, request_s
         self._deadline: asyncio.TimerHandle | None = None

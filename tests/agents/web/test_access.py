@@ -115,7 +115,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
 def test_a_token_said_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(OTHER)
-    with pytest.raises(ConfigError, match="Say one of them|SEGUE_WEB_TOKEN"):
+    with pytest.raises(ConfigError, match="web_token_file is set, and so is SEGUE_WEB_TOKEN"):
         access(TOKEN, web_token_file=file)
 
 

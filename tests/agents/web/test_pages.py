@@ -163,16 +163,17 @@ def test_what_is_on_the_page_is_what_is_in_the_document() -> None:
     """Partitions, rules, the last errors, settings."""
     shown = status(partitions=(partition(0), restoring(1, 0.25), stopped(2)))
     text = Read(render(shown)).text
-    for part in ("shop, slot 0", "restoring 25 %", "at site-events offset 100: 1,001 of 1,001 records refused, mostly as "
-                 "undecodable. Mend the producer.", "1,234", "rules/keen.yaml", "behavior_keen v2", "kafka_unreachable",
-                 "No Kafka answers", "commit_interval_ms", "2026-09-21", "1 min"):  # fmt: skip
+    for part in ("shop, slot 0", "restoring 25 %", "at site-events offset 100: 1,001 of 1,001 records refused",
+                 "mostly as undecodable. Mend the producer.", "1,234", "rules/keen.yaml", "behavior_keen v2",
+                 "kafka_unreachable", "No Kafka answers", "commit_interval_ms", "2026-09-21", "1 min"):  # fmt: skip
         assert part in text, part
 
 
 def test_names_cannot_become_markup() -> None:
     """Of apps, files, segments, settings, errors."""
     hostile = status(
-        app_id=HOSTILE, failure=HOSTILE, settings={HOSTILE: HOSTILE}, recent=(Line(NOW_MS, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}),),
+        app_id=HOSTILE, failure=HOSTILE, settings={HOSTILE: HOSTILE},
+        recent=(Line(NOW_MS, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}),),
         rules=Rules(HOSTILE, {HOSTILE: 1}, (RuleFile(HOSTILE, HOSTILE, (HOSTILE,)),)),
         partitions=(replace(stopped(0, HOSTILE), lag_records={HOSTILE: 1}),),
     )  # fmt: skip

@@ -91,7 +91,8 @@ def test_a_partition_that_stands_is_said_and_leaves_it_ready(partitions: tuple[A
 
 def test_a_start_says_how_far_it_is() -> None:
     """Percent over all partitions, and of each that is on its way."""
-    under_way = status(was_restored=False, partitions=(partition(0), restoring(1, 0.5), restoring(2, 0.0)), state="restoring")
+    partitions = (partition(0), restoring(1, 0.5), restoring(2, 0.0))
+    under_way = status(was_restored=False, partitions=partitions, state="restoring")
     passed, body = report("startupz", started(under_way), [], verbose=False)
     assert not passed
     assert body == ("[-]restore failed: 50 %: 2 of 3 partitions are being restored (partition 1 50 %, partition 2 0 %)\n"

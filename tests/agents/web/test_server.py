@@ -18,13 +18,18 @@ import pytest
 from tests.agents.web.made import status
 from tests.certificates import DAY, LOOPBACK, Authority
 
-from segue.errors import ConfigError
+from segue.errors import ConfigError, Unreachable
+from segue_agents.cli.status import _ask as ask_status
+from segue_agents.cli.status import _trust as trust
+from segue_agents.cli.status import _trust_local as trust_local
 from segue_agents.settings import Settings
 from segue_agents.web.access import Access
+from segue_agents.web.address import Address
 from segue_agents.web.pages import Pages
 from segue_agents.web.server import WebServer, listen
 
 TOKEN, OTHER = "a-token-that-is-long-enough", "another-token-of-some-length"
+DEFAULTS = Settings()
 WITHIN_S = 20.0
 Start = Callable[..., WebServer]
 
@@ -36,8 +41,8 @@ def start() -> Iterator[Start]:
         servers: list[WebServer] = []
 
         def started(
-            settings: Settings = Settings(), environ: dict[str, str] | None = None, metrics: Callable[[], bytes] = lambda: b"segue_up 1\n",
-            **limits: Any,
+            settings: Settings = DEFAULTS, environ: dict[str, str] | None = None,
+            metrics: Callable[[], bytes] = lambda: b"segue_up 1\n", **limits: Any,
         ) -> WebServer:  # fmt: skip
             access = Access(settings, environ or {})
             taken = listen(settings.web_host, settings.web_port)
@@ -180,6 +185,29 @@ def test_a_certificate_is_changed_while_it_runs(start: Start, tmp_path: Path) ->
     assert shown() == after
 
 
+def test_the_command_trusts_what_the_worker_on_this_machine_shows_and_elsewhere_its_authority(
+    start: Start, tmp_path: Path
+) -> None:
+    """By the very file here, whatever name it is for; by the authority and the name there. A token goes to no other."""
+    authority = Authority(tmp_path)
+    worker, other = authority.issue("worker", hosts=("worker-0",)), authority.issue("other", hosts=LOOPBACK)
+    operator = authority.issue("operator")
+    server = start(Settings(
+        web_tls_cert=worker.certificate, web_tls_key=worker.key, web_tls_client_ca=authority.certificate,
+    ), {"SEGUE_WEB_TOKEN": TOKEN})  # fmt: skip
+    here = Address(server.web_url, 1, str(worker.certificate))
+    assert ask_status(server.web_url, TOKEN, trust_local(here, None, None))["app_id"] == "shop"
+    assert ask_status(server.web_url, None, trust_local(here, operator.certificate, operator.key))["app_id"] == "shop"
+    with pytest.raises(ConfigError, match="refuses to answer"):
+        ask_status(server.web_url, None, trust_local(here, None, None))
+    with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        ask_status(server.web_url, TOKEN, trust_local(Address(server.web_url, 1, str(other.certificate)), None, None))
+    with pytest.raises(Unreachable, match="mismatch"):
+        ask_status(server.web_url, TOKEN, trust(authority.certificate, None, None))
+    named = start(Settings(web_tls_cert=other.certificate, web_tls_key=other.key), {"SEGUE_WEB_TOKEN": TOKEN})
+    assert ask_status(named.web_url, TOKEN, trust(authority.certificate, None, None))["app_id"] == "shop"
+
+
 def test_one_request_a_connection(start: Start) -> None:
     """What is sent behind it is not looked at, so that no proxy in front can be told another story."""
     twice = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2
@@ -242,7 +270,7 @@ def test_a_client_that_does_not_read_is_cut_off(start: Start) -> None:
 
 def test_of_too_many_connections_the_oldest_go(start: Start) -> None:
     """So that a probe always finds room."""
-    server = start(connections=8)
+    server = start(connections=8, request_s=300)  # time alone closes none
     idle = [raw(server) for _ in range(30)]
     assert ask(server, "/readyz")[0] == 200
     try:
