@@ -1,10 +1,10 @@
-"""The Faust app: a channel of batches, the agent that works them off, the services around, and /metrics.
+"""The Faust app: a channel of batches, the agent that works them off, the services around, and the web port.
 
     app = create_app(settings)       # `faust -A module:app worker` runs it as well
     code = run_worker(settings)      # what `segue run` does
 
-Faust gives the life cycle, agents, timers and web pages. Its own consumer, producer and tables do not start, so tables,
-`group_by` and `ask` are not to be had in this app; agents on channels, tasks, timers and pages are.
+Faust gives the life cycle, agents and timers. Its own consumer, producer, tables and web server do not start, so tables,
+`group_by`, `ask` and `@app.page` are not to be had in this app; agents on channels, tasks, timers and services are.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -36,17 +36,23 @@ from segue_agents.codecs.schemas import Schemas
 from segue_agents.codecs.schemas_on_disk import SchemaFolder
 from segue_agents.commit.committer import make_committer
 from segue_agents.metrics import Metrics
-from segue_agents.outside import Outside
+from segue_agents.outside import Outside, wall_ms
+from segue_agents.recent import Recent
 from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
 from segue_agents.state.progress import RestoreProgress
 from segue_agents.state.slot import Slot
+from segue_agents.status import Standing, rules_of
 from segue_agents.topics import ready_topics
 from segue_agents.transport.assignment import Assignment
 from segue_agents.transport.clients import producer_config
 from segue_agents.transport.lane import Signal
 from segue_agents.transport.session import Session
 from segue_agents.transport.source import SignalSource
+from segue_agents.web.access import Access
+from segue_agents.web.address import Address, forget_address, write_address
+from segue_agents.web.pages import Pages
+from segue_agents.web.server import WebServer, listen
 from segue_agents.worker.clock import Clock, Ticker
 from segue_agents.worker.loop import Worker
 
@@ -67,13 +73,17 @@ class SegueApp(faust.App):
     BootStrategy = OwnTransport
     segue: Worker
     source: SignalSource
+    web_folder: Path
+    """of the file that says where the web port is"""
 
 
-def create_app(settings: Settings, plan: Plan | None = None) -> SegueApp:
-    """Everything wired, nothing started. `plan`: of the settings' rules, when they have been read.
+def create_app(settings: Settings, plan: Plan | None = None, recent: Recent | None = None) -> SegueApp:
+    """Everything wired, nothing started; the slot and the web port are taken. `plan`: of the settings' rules, when they
+    have been read. `recent`: what the log's warnings and errors go to.
 
     Raises RuleError, ContractError, ConfigError, StateError.
     """
+    access = Access(settings, os.environ)
     plan = plan or load_plan(settings.rules, settings.sources)
     engine = Engine(plan)
     metrics = Metrics()
@@ -101,14 +111,14 @@ def create_app(settings: Settings, plan: Plan | None = None) -> SegueApp:
     async def segmentation(signals: AsyncIterable[Signal]) -> None:
         await worker.work(signals)
 
-    @app.page("/metrics")
-    async def page(view: Any, _request: Any) -> Any:
-        return view.bytes(metrics.page(), content_type="text/plain; version=0.0.4")
-
+    standing = Standing(settings, slot.name, rules_of(plan, engine.program.layout.id, settings.rules), worker, session,
+                        assignment, source, recent or Recent(outside.wall_ms), outside)
+    pages = Pages(access, standing.status, metrics.page)
+    app.web_server(WebServer(access, pages, listen(settings.web_host, settings.web_port), standing.beat))
     if ticker is not None:
         app.service(ticker)  # type: ignore[arg-type]
     app.service(source)  # type: ignore[arg-type]
-    app.segue, app.source = worker, source
+    app.segue, app.source, app.web_folder = worker, source, slot.folder
     return app
 
 
@@ -117,11 +127,15 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
 
     `plan`: as for `create_app`.
     """
-    configure_logs(settings)
+    recent = Recent(wall_ms)
+    configure_logs(settings, recent)
+    Access(settings, os.environ)  # what is wrong with it is said before Kafka is asked for anything
     partitions = ready_topics(settings)
-    app = create_app(settings, plan)
-    _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(),
-              web=f"http://{app.conf.web_host}:{app.conf.web_port}/metrics")
+    app = create_app(settings, plan, recent)
+    url = str(app.web_server_url)
+    _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(), web=f"{url}/metrics")
+    certificate = None if settings.web_tls_cert is None else str(settings.web_tls_cert.absolute())
+    write_address(app.web_folder, Address(url, os.getpid(), certificate))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     host = faust.Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
@@ -137,16 +151,17 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
         with suppress(Exception):  # it raises what the crash was, which we have
             # after a signal `start` returns when the stop has only begun: this waits for the drain
             host.stop_and_shutdown()
+        forget_address(app.web_folder)
     failure = app.segue.failed or failure or host.crash_reason
     _log.info("worker_stopped", failed=failure is not None)
     return _exit_code(failure)
 
 
-def configure_logs(settings: Settings) -> None:
-    """structlog on standard error; Faust's and librdkafka's own words from warnings up."""
+def configure_logs(settings: Settings, recent: Recent) -> None:
+    """structlog on standard error; Faust's and librdkafka's own words from warnings up. `recent` hears of all of them."""
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso", utc=True), recent,
     ]
     if settings.log_format == "json":
         processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -158,6 +173,7 @@ def configure_logs(settings: Settings) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s"
     )
+    logging.getLogger().addHandler(recent)
     logging.getLogger("librdkafka").addFilter(_Seldom(10.0))
     # what mode's services say of a crash, we say ourselves
     logging.getLogger("segue_agents").setLevel(logging.CRITICAL)
@@ -195,16 +211,9 @@ def _faust_app(settings: Settings, slot: Slot) -> SegueApp:
         settings.app_id,
         broker="kafka://127.0.0.1:1",  # never opened
         datadir=str(slot.folder / "faust"),
-        web_host=settings.web_host,
-        web_port=settings.web_port or _free_port(settings.web_host),
         topic_disable_leader=True,
         autodiscover=False,
     )
-
-
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def _schemas(settings: Settings, slot: Slot, metrics: Metrics, outside: Outside) -> Schemas | None:

@@ -85,8 +85,23 @@ class Settings:
     breaker_ratio: float = _setting(
         0.5, "share of a partition's last 10,000 records whose refusal stops it likewise; 0: never", least=0, most=1
     )
-    web_host: str = _setting("127.0.0.1", "where /metrics is served")
+    web_host: str = _setting("127.0.0.1", "where metrics, probes and the status page are served: an address or a name")
     web_port: int = _setting(0, "its port; 0: a free one, which the log names", least=0, most=65_535)
+    web_auth: Literal["required", "none", "closed"] = _setting(
+        "required", "who may read the status page: those with a token or certificate (on loopback everybody, if neither is "
+        "set); none: everybody; closed: nobody. Metrics and probes are for everybody"
+    )
+    web_token_file: Path | None = _setting(
+        None, "a file with the status page's token, or two while they are changed, one a line; or the token itself in "
+        "SEGUE_WEB_TOKEN. Read again when it changes"
+    )
+    web_tls_cert: Path | None = _setting(
+        None, "a certificate with its chain (PEM): the whole port speaks TLS. Read again when it changes"
+    )
+    web_tls_key: Path | None = _setting(None, "its key (PEM, no password); default: in the certificate's file")
+    web_tls_client_ca: Path | None = _setting(
+        None, "certificates (PEM) of the authority of those who may read the status page by a certificate of theirs"
+    )
     log_format: Literal["console", "json"] = _setting("console", "of the log on standard error")
 
     def __post_init__(self) -> None:

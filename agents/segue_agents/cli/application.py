@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 
 from segue.errors import SegueError
-from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, sql, test, worker
+from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, sql, status, test, worker
+from segue_agents.version import installed_version
 
 INTERRUPTED = 130
 
@@ -26,6 +26,7 @@ app.command("demo")(demo.demo)
 app.command("run")(worker.run)
 app.command("up")(broker.up)
 app.command("down")(broker.down)
+app.command("status")(status.status)
 app.command("send")(events.send)
 app.command("watch")(events.watch)
 app.command("check")(rules.check)
@@ -51,14 +52,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-def installed_version() -> str:
-    """The distribution's version, or `unknown` in a checkout that is on the path and not installed."""
-    try:
-        return version("segue")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -102,6 +102,8 @@ class Assignment:
         self._engine = engine
         self._metrics, self._bar = metrics, bar
         self._outside = outside
+        self.restoring: dict[int, float] = {}
+        """index -> how far its state is back, 0 to 1, while it is under way; read from other threads"""
         self._epoch = 0
         self._at_once = threading.Semaphore(RESTORED_AT_ONCE)
         self._under_way: dict[int, tuple[threading.Event, Any]] = {}
@@ -119,6 +121,7 @@ class Assignment:
         self.cancel(offsets.committed)
         for index, committed in sorted(offsets.committed.items()):
             cancelled = threading.Event()
+            self.restoring[index] = 0.0
             thread = self._outside.background(
                 self._recover, self._epoch, cancelled, slot, index, committed, offsets.first[index]
             )
@@ -131,6 +134,7 @@ class Assignment:
             self._under_way[index][0].set()
         for index in gone:
             self._under_way.pop(index)[1].join()
+            self.restoring.pop(index, None)
         self._bar.close()
         kept: list[Ready | Refused | BaseException] = []
         while True:
@@ -155,7 +159,9 @@ class Assignment:
             return None
         if isinstance(ready, BaseException):
             raise ready
-        self._under_way.pop(ready.index if isinstance(ready, Refused) else ready.recovered.index, None)
+        index = ready.index if isinstance(ready, Refused) else ready.recovered.index
+        self._under_way.pop(index, None)
+        self.restoring.pop(index, None)
         return ready
 
     def _recover(
@@ -199,6 +205,7 @@ class Assignment:
     def _progress(self, index: int, share: float) -> None:
         self._metrics.set("restore_progress_ratio", share, str(index))
         self._bar(index, share)
+        self.restoring[index] = share
 
     def _seeks(self, recovered: Recovered, committed: dict[str, int]) -> list[Any]:
         """The checkpoint decides: the group's offsets may have expired, or (at least once) lag behind it."""

@@ -80,6 +80,14 @@ class Session:
         self._lanes: dict[int, Lane] = {}
         self._assigned: set[tuple[str, int]] = set()
         self._consumer: Any = None
+        self.is_open = False
+        """there is a consumer"""
+        self.joined = False
+        """the group has said which partitions are this worker's, if any"""
+        self.assigned: tuple[int, ...] = ()
+        """indexes, those included whose state is not back yet"""
+        self.lags: dict[tuple[str, int], int] = {}
+        """topic, index -> records of the log not yet worked off, of lanes that run; a new dict each time"""
         self._over = False
         self._staying = False
         self._open_transactions = OpenTransactions(metrics, 2 * settings.transaction_timeout_ms / 1000)
@@ -115,6 +123,7 @@ class Session:
         self._warm()
         self._consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke,
                                  on_lost=self._on_lost)
+        self.is_open = True
         _log.info("session_started", slot=self._slot.name, topics=self._topics)
 
     def turn(self) -> None:
@@ -138,6 +147,7 @@ class Session:
     def close(self) -> None:
         """Gives back what is still assigned: what was stepped over is committed, the stores are closed."""
         self._worker.watchdog.rests()
+        self.is_open = self.joined = False
         if self._consumer is not None:
             self._consumer.close()  # calls _on_revoke
             self._consumer = None
@@ -240,10 +250,13 @@ class Session:
         if now - self._lag_at < LAG_EVERY_S:
             return
         self._lag_at = now
+        lags = {}
         for lane in self._lanes.values():
             for topic, position in lane.positions.items():
                 _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, lane.index), cached=True)
-                self._metrics.set("lag_records", max(0, high - position), topic, str(lane.index))
+                lags[topic, lane.index] = lag = max(0, high - position)
+                self._metrics.set("lag_records", lag, topic, str(lane.index))
+        self.lags = lags
         if self._settings.guarantee == "at_least_once":
             self._follow({o.index: o.previous for o in list(self._worker.owned.values())}, wait=False)
 
@@ -261,6 +274,7 @@ class Session:
         if assigned:
             consumer.pause(assigned)
         self._assigned |= {(p.topic, p.partition) for p in assigned}
+        self.joined = True
         self._tell_assigned()
         _log.info("partitions_assigned", partitions=sorted(offsets.committed))
         self._assignment.begin(self._slot, offsets, set(self._topics))
@@ -296,7 +310,8 @@ class Session:
         return self._bridge.run(self._worker.release(going, group, keep)) or {}
 
     def _tell_assigned(self) -> None:
-        self._metrics.set("partitions_assigned", len({i for _, i in self._assigned}))
+        self.assigned = tuple(sorted({i for _, i in self._assigned}))
+        self._metrics.set("partitions_assigned", len(self.assigned))
 
     def _start_lanes(self) -> None:
         """Partitions whose state is back."""

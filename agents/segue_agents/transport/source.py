@@ -54,6 +54,11 @@ class SignalSource(mode.Service):
         self._thread = threading.Thread(target=self._run, name="segue-source", daemon=True)
         self._events: asyncio.AbstractEventLoop
 
+    @property
+    def stopping(self) -> bool:
+        """It drains, or has."""
+        return self._stopping.is_set()
+
     # --- the service
 
     async def on_start(self) -> None:

@@ -97,6 +97,11 @@ class Breaker:
         """Whether anything can trip it."""
         return self._consecutive > 0 or self._ratio > 0
 
+    @property
+    def trips(self) -> dict[int, Trip]:
+        """Of the partitions that are stopped. From any thread."""
+        return dict(self._tripped)
+
     def check(self, batch: Batch) -> Trip | None:
         """Before the batch is stepped over: None, and it may be; or why its partition is stopped from here on."""
         if not self.on:

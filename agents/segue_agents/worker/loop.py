@@ -71,8 +71,10 @@ class Worker:
         """the consumer's group metadata: set by the session after each poll, so that no older one goes into a commit"""
         self.stopped: set[int] = set()
         """indexes that go no further until they are assigned anew; read by the session"""
-        self.commits = 0
+        self.commits = self.rebuilds = 0
         """so far"""
+        self.committed: tuple[int, float] | None = None
+        """when the last commit ended, ms since the epoch, and how long it took in seconds"""
         self.sooner = asyncio.Event()
         """a commit may be due sooner than `pause_s` has said"""
         self.watchdog = Watchdog(settings.commit_interval_ms, settings.transaction_timeout_ms,
@@ -184,6 +186,16 @@ class Worker:
             self._metrics.set("partition_stopped", 1, str(trip.partition), trip.reason)
             _log.error("partition_stopped", partition=trip.partition, error=f"{trip.what} {trip.to_do}")
 
+    @property
+    def trips(self) -> dict[int, Trip]:
+        """Why partitions are stopped. From any thread."""
+        return self._breaker.trips
+
+    @property
+    def producer_is_open(self) -> bool:
+        """Output has somewhere to go. From any thread."""
+        return self._committer.is_open
+
     # --- what goes out
 
     def _send(self, owned: Owned, batch: Batch, step: Step) -> None:
@@ -207,7 +219,11 @@ class Worker:
         self._too_large = 0
         self.watchdog.committed()
         self._garbage.committed()
-        self._accounts.committed(dirty, ended_s - began_s, self._outside.wall_ms())
+        now_ms = self._outside.wall_ms()
+        self.committed = now_ms, ended_s - began_s
+        for owned in dirty:
+            owned.committed_ms = now_ms
+        self._accounts.committed(dirty, ended_s - began_s, now_ms)
         self._accounts.pending(self.owned.values())
 
     def _finish(self, dirty: list[Owned]) -> None:
@@ -288,6 +304,7 @@ class Worker:
         """Drops all that is not committed; the session begins anew from what is. Raises GaveUp."""
         _log.warning("rebuild", stage=stage, error=why)
         self._metrics.add("rebuilds_total", 1, stage)
+        self.rebuilds += 1
         now = self._outside.monotonic()
         if len(self._rebuilds) == REBUILDS and now - self._rebuilds[0] < REBUILDS_WITHIN_S:
             self.failed = GaveUp(

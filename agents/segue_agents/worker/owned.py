@@ -39,6 +39,8 @@ class Owned:
     """the balance, as of the last commit"""
     touched: set[bytes] = field(default_factory=set)
     new_persons: int = 0
+    committed_ms: int | None = None
+    """when it was in a commit last, by the wall's clock"""
     batches: int = 0
     """steps since the last commit, and 1 for a first start's offsets; 0: nothing to commit"""
 

@@ -7,7 +7,7 @@ and for what nobody has thought of. It reads no clock: whoever asks says what ti
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 INTERVALS: Final = 3
 """so many commit intervals without a commit are too many"""
@@ -22,6 +22,17 @@ class Verdict(Enum):
     EXIT = "end the process, code 75: a new session has not helped"
 
 
+class Signs(NamedTuple):
+    """What it goes by, in seconds; None: nothing waits, nobody polls, nobody has asked yet."""
+
+    waiting_s: float | None
+    """how long the oldest uncommitted batch has been waiting"""
+    polled_s: float | None
+    """since the consumer was last polled"""
+    asked_s: float | None
+    """since the watchdog was last asked for its verdict"""
+
+
 class Watchdog:
     """Is told what happens, and asked about once a second by a thread that neither polls nor commits."""
 
@@ -34,6 +45,7 @@ class Watchdog:
         self._recycled_at: float | None = None
         self._polled_at: float | None = None
         self._left_at: float | None = None
+        self._asked_at: float | None = None
 
     def waits(self, now_s: float) -> None:
         """There is something to commit. May be said again and again: the first time counts."""
@@ -58,6 +70,7 @@ class Watchdog:
 
     def verdict(self, now_s: float) -> Verdict:
         """What to do now. RECYCLE and LEAVE are said once; EXIT follows when they have led to no commit, or no poll."""
+        self._asked_at = now_s
         since = self._waiting_at
         if since is not None and self._recycled_at is not None:
             since = max(since, self._recycled_at)
@@ -72,3 +85,8 @@ class Watchdog:
             self._left_at = now_s
             return Verdict.LEAVE
         return Verdict.WELL
+
+    def signs(self, now_s: float) -> Signs:
+        """For whoever shows them. From any thread."""
+        return Signs(*(None if at is None else max(0.0, now_s - at)
+                       for at in (self._waiting_at, self._polled_at, self._asked_at)))
