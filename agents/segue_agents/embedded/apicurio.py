@@ -101,7 +101,8 @@ def launch_apicurio(folder: Path, data_dir: Path, port: int, *, with_parent: boo
     environ = os.environ | {
         "QUARKUS_HTTP_HOST": "127.0.0.1", "QUARKUS_HTTP_PORT": str(port), "QUARKUS_HTTP_ACCESS_LOG_ENABLED": "false",
         "QUARKUS_MANAGEMENT_HOST": "127.0.0.1", "QUARKUS_MANAGEMENT_PORT": str(management_port),
-        "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{data_dir.resolve() / 'registry'}",
+        # an id that was given out must not be forgotten by a kill half a second later, which is H2's default
+        "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{data_dir.resolve() / 'registry'};WRITE_DELAY=0",
         "APICURIO_DATASOURCE_JDBC_INITIAL_SIZE": "2", "APICURIO_DATASOURCE_JDBC_MIN_SIZE": "2",
         "APICURIO_DATASOURCE_JDBC_MAX_SIZE": "8",
     }  # fmt: skip

@@ -18,6 +18,7 @@ from segue_agents.cli import main
 from segue_agents.codecs.registry import Registry, open_registry, schema_text
 from segue_agents.embedded import Apicurio
 
+pytestmark = pytest.mark.timeout(300)  # a registry takes half a minute to start where much else runs
 TOPICS = ("email-events", "profile-updates", "site-events", "segment-changes")
 
 

@@ -12,6 +12,8 @@ from segue.errors import ContractError
 from segue_agents.codecs.compatibility import misfits
 from segue_agents.embedded import Apicurio
 
+pytestmark = pytest.mark.timeout(300)  # a registry takes half a minute to start where much else runs
+
 
 def record(*fields: Any, **more: Any) -> dict[str, Any]:
     """A record E in the namespace t with these (name, type[, default]) fields."""
