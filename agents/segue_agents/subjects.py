@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LEVELS: Final = ("BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE", "NONE")
 LEVEL: Final = "BACKWARD_TRANSITIVE"
 """of a subject that has none: what is in the log was written with any of its versions, and may be read again"""
+_NONE_OF_IT: Final = frozenset((40_401, 40_402, 40_403, 40_408))
+"""a registry's own words for: no such subject, version, schema, level. A proxy's 404 has none"""
 _NO_LEVEL: Final = "NONE"
 """what Apicurio says where none was set, too"""
 _JAVA: Final = re.compile(r"^[\w.$]+(?:Exception|Error): ")
@@ -202,7 +204,7 @@ class Subjects:
         try:
             return question()
         except SchemaRegistryError as error:
-            if error.http_status_code == 404 and 40_400 < error.error_code < 40_500:
+            if error.http_status_code == 404 and error.error_code in _NONE_OF_IT:
                 return None
             raise _no_answer(self.url, error) from error
         except Exception as error:  # httpx's and ssl's, whatever they are called in this version

@@ -59,7 +59,9 @@ def check(
     _answer(settings, found, files, as_json=as_json)
     if settings.registry == "none":
         typer.echo("No registry is named: only the files were compared.", err=True)
-    elif any(s.state == "not_registered" for s in found):
+    for unguarded in (s.subject for s in found if s.version is not None and s.level == "NONE"):
+        typer.echo(f"{unguarded}: with the level NONE the registry takes any schema; `register` sets another.", err=True)
+    if any(s.state == "not_registered" for s in found):
         typer.echo("Next: `segue schema register`.", err=True)
     _exit(found, files)
 
