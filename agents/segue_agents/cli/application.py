@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from segue.errors import SegueError
-from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, sql, status, test, worker
+from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, schema, sql, status, test, worker
 from segue_agents.version import installed_version
 
 INTERRUPTED = 130
@@ -30,13 +30,13 @@ app.command("status")(status.status)
 app.command("send")(events.send)
 app.command("watch")(events.watch)
 app.command("check")(rules.check)
-app.command("schema")(rules.schema)
 app.command("test")(test.run_cases)
 app.command("replay")(rules.replay)
 app.command("explain")(explain.explain)
 app.command("sql")(sql.sql)
 app.add_typer(dead_letters.commands)
 app.add_typer(gaps.commands)
+app.add_typer(schema.commands)
 
 
 def _print_version(wanted: bool) -> None:

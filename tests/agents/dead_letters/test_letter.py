@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.agents.codecs.fake_registry import running
 
 import segue_schemas
 from segue.errors import ConfigError
 from segue.records import Rejected, RejectReason
+from segue_agents.codecs.registry import Registry
 from segue_agents.codecs.rows import Undecodable
 from segue_agents.codecs.segment_json import encode_event
 from segue_agents.dead_letters.letter import GAP, RETRIED, Place, letter_of, mark_headers, offsets_in, ranges
@@ -127,6 +129,20 @@ def test_a_value_is_decoded_by_its_schema() -> None:
                               (value[:-1], source.topic, "claimed"), (value + b"x", source.topic, "left over")]:
         with pytest.raises(Undecodable, match=why):
             decode_value(wrong, topic, None)
+
+
+def test_a_value_is_decoded_by_the_registrys_schema() -> None:
+    """With a registry the id is the registry's, whatever ids.yaml calls so; without an answer, why not."""
+    source = next(s for s in load_catalog().sources if s.name == "site")
+    event = {"type": "page", "userId": "ada", "timestamp": 1_790_000_000_000, "messageId": "m", "properties": {}}
+    _, value = encode_event(source, 3, event)
+    with running({3: (dict(source.schema), "site-events-value")}) as fake:
+        registry = Registry(fake.url)
+        assert decode_value(value, source.topic, None, registry)[source.time] == 1_790_000_000_000
+        with pytest.raises(Undecodable, match="has no schema of the id 9"):
+            decode_value(b"\0\0\0\0\x09x", source.topic, None, registry)
+    with pytest.raises(Undecodable, match="does not answer"):
+        decode_value(value, source.topic, None, registry)
 
 
 def test_a_hex_dump() -> None:
