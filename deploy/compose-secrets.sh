@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the secrets of docker-compose.yml, each once: what is there stays.
 set -eu
+umask 022
 cd "$(dirname "$0")/.."
 # the folder is yours alone; the files must be readable in containers, which run under other numbers
 mkdir -p -m 700 secrets
