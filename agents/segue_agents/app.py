@@ -28,12 +28,13 @@ import segue_schemas
 from segue.engine import Engine
 from segue.errors import SegueError
 from segue.plan import Plan
-from segue_agents.codecs.changes import ChangeEncoder
+from segue_agents.codecs.changes import SCHEMA_NAME, ChangeEncoder
 from segue_agents.codecs.columns import ColumnDecoder
 from segue_agents.codecs.learner import Learner
-from segue_agents.codecs.registry import open_registry
+from segue_agents.codecs.registry import open_registry, schema_text
 from segue_agents.codecs.schemas import Schemas
 from segue_agents.codecs.schemas_on_disk import SchemaFolder
+from segue_agents.codecs.written_schema import written_schema_id
 from segue_agents.commit.committer import make_committer
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
@@ -72,7 +73,8 @@ class SegueApp(faust.App):
 def create_app(settings: Settings, plan: Plan | None = None) -> SegueApp:
     """Everything wired, nothing started. `plan`: of the settings' rules, when they have been read.
 
-    Raises RuleError, ContractError, ConfigError, StateError.
+    With a registry it is asked for the id of the changes' schema, which may take seconds.
+    Raises RuleError, ContractError, ConfigError, StateError, Unreachable.
     """
     plan = plan or load_plan(settings.rules, settings.sources)
     engine = Engine(plan)
@@ -80,11 +82,11 @@ def create_app(settings: Settings, plan: Plan | None = None) -> SegueApp:
     metrics.say_build(engine.program.layout.id)
     slot = Slot.take(settings.data_dir, settings.app_id, settings.slot)
     outside = Outside()
-    schemas = _schemas(settings, slot, metrics, outside)
+    schemas, schema_id = _schemas(settings, slot, metrics, outside)
     clock = Clock.of(settings, outside)
     committer = make_committer(producer_config(settings, slot.name), outside,
                                lambda why: metrics.add("producer_recycled_total", 1, why))
-    encoder = ChangeEncoder(plan, segue_schemas.schema_ids()[CHANGE_SCHEMA], settings.output_format)
+    encoder = ChangeEncoder(plan, schema_id, settings.output_format)
     app = _faust_app(settings, slot)
     batches = app.channel(maxsize=QUEUED_BATCHES)
     worker = Worker(settings, plan, encoder, committer, clock, metrics, outside, on_rebuild=lambda: session.end())  # noqa: PLW0108 (not made yet)
@@ -207,9 +209,18 @@ def _free_port(host: str) -> int:
         return int(taken.getsockname()[1])
 
 
-def _schemas(settings: Settings, slot: Slot, metrics: Metrics, outside: Outside) -> Schemas | None:
+def _schemas(settings: Settings, slot: Slot, metrics: Metrics, outside: Outside) -> tuple[Schemas | None, int]:
+    """Those of a registry, if there is one; and the id under which changes are written."""
     registry = open_registry(settings.registry, settings.registry_config)
-    return None if registry is None else Schemas(registry, SchemaFolder(slot.folder, registry.url), metrics, outside)
+    if registry is None:
+        return None, segue_schemas.schema_ids()[CHANGE_SCHEMA]
+    folder = SchemaFolder(slot.folder, registry.url)
+    schema_id = 0  # JSON has none
+    if settings.output_format == "avro":
+        text = schema_text(segue_schemas.load_schema(SCHEMA_NAME))
+        schema_id = written_schema_id(registry, folder, f"{settings.output_topic}-value", text, metrics, outside,
+                                      register=settings.auto_register_schemas)
+    return Schemas(registry, folder, metrics, outside), schema_id
 
 
 def _decoders(settings: Settings, engine: Engine, schemas: Schemas | None) -> dict[str, Learner]:

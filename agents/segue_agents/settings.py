@@ -43,7 +43,10 @@ class Settings:
     registry: str = _setting("none", "the schema registry's address, http:// or https://; none: the ids of ids.yaml")
     registry_config: Path | None = _setting(
         None, "a file of key=value lines for it: basic.auth.user.info, bearer.auth.token, ssl.ca.location, "
-        "ssl.certificate.location, ssl.key.location"
+        "ssl.certificate.location, ssl.key.location; read anew for every question"
+    )
+    auto_register_schemas: bool = _setting(
+        False, "register the schema of changes at the start if the registry lacks it; else run `segue schema register`"
     )
     partitions: int = _setting(4, "of topics that have to be created; those that exist keep theirs", least=1)
     create_topics: bool = _setting(True, "create topics that are not there; else their absence is an error")

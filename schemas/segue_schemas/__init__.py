@@ -12,6 +12,7 @@ where `folder` is its `sources/`.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import yaml
 
 _HERE = Path(__file__).parent
 _IDS = "ids.yaml"
+_VERSIONED = re.compile(r"(.+)\.v([1-9][0-9]*)\.avsc")
 
 
 class SchemaFileError(ValueError):
@@ -59,6 +61,20 @@ def load_declarations(folder: Path | None = None) -> list[dict[str, Any]]:
 def load_schema(name: str, folder: Path | None = None) -> dict[str, Any]:
     """The Avro schema `avro/<name>.avsc`, as in `segment_change.v1`. Raises SchemaFileError."""
     return _read_schema((_HERE if folder is None else Path(folder).parent) / "avro" / f"{name}.avsc")
+
+
+def schema_versions(folder: Path | None = None) -> dict[str, dict[int, dict[str, Any]]]:
+    """Name -> version -> Avro schema, of all `avro/<name>.v<version>.avsc` in the sources folder or beside it, in order.
+
+    Raises SchemaFileError.
+    """
+    folder = _HERE / "sources" if folder is None else Path(folder)
+    found = [(named[1], int(named[2]), path) for place in (folder, folder.parent) for path in (place / "avro").glob("*.avsc")
+             if (named := _VERSIONED.fullmatch(path.name))]
+    versions: dict[str, dict[int, dict[str, Any]]] = {}
+    for name, version, path in sorted(found):
+        versions.setdefault(name, {}).setdefault(version, _read_schema(path))
+    return versions
 
 
 def schema_ids(folder: Path | None = None) -> dict[str, int]:

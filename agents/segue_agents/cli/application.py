@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from segue.errors import SegueError
-from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, sql, test, topics, worker
+from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, schema, sql, test, topics, worker
 
 INTERRUPTED = 130
 
@@ -29,14 +29,13 @@ app.command("down")(broker.down)
 app.command("send")(events.send)
 app.command("watch")(events.watch)
 app.command("check")(rules.check)
-app.command("schema")(rules.schema)
 app.command("test")(test.run_cases)
 app.command("replay")(rules.replay)
 app.command("explain")(explain.explain)
 app.command("sql")(sql.sql)
 app.add_typer(dead_letters.commands)
 app.add_typer(gaps.commands)
-app.add_typer(topics.commands)
+from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, schema, sql, test, topics, worker
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""`segue check`, `segue schema`, `segue replay`: rules without a broker."""
+"""`segue check`, `segue replay`: rules without a broker."""
 
 from __future__ import annotations
 
@@ -87,13 +87,6 @@ def describe_succession(succession: Succession) -> str:
     elif succession.begins_empty:
         lines.append("  What begins empty is exact after backfill: once its window has passed since the change.")
     return "\n".join(lines)
-
-
-def schema() -> None:
-    """Print the JSON Schema of rule files, for editors: it completes keys and underlines what does not belong."""
-    from segue.rules import rule_schema
-
-    typer.echo(json.dumps(rule_schema(), indent=2, ensure_ascii=False))
 
 
 def replay(

@@ -1,7 +1,8 @@
 """Schemas of a registry kept on disk, one file an id, so that a worker starts while the registry is down.
 
 An id stands for one schema for ever, so a file is written once and never changed; all of them may be lost. They are of one
-registry: another address has a folder of its own.
+registry: another address has a folder of its own. What we write ourselves is below `written`, by subject: there the schema
+is known and the id is not.
 """
 
 from __future__ import annotations
@@ -41,15 +42,33 @@ class SchemaFolder:
 
     def keep(self, schema_id: int, schema: str, subjects: frozenset[str]) -> None:
         """One more, whole or not at all. A disk that takes nothing is said, and no reason to stop."""
-        row: dict[str, Any] = {"id": schema_id, "schema": schema, "subjects": sorted(subjects), "sha256": _digest(schema)}
-        path = self.folder / f"{schema_id}.json"
-        half = path.with_suffix(".part")
+        row = {"id": schema_id, "schema": schema, "subjects": sorted(subjects), "sha256": _digest(schema)}
+        _write(self.folder / f"{schema_id}.json", row)
+
+    def written_id(self, subject: str, schema: str) -> int | None:
+        """The id that `keep_written` was told last, if that was of this schema."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            half.write_text(json.dumps(row), encoding="utf-8")
-            half.replace(path)
-        except OSError as error:
-            _log.warning("schema_not_kept", file=str(path), error=os.strerror(error.errno or 0))
+            row = json.loads(self._written(subject).read_text(encoding="utf-8"))
+            return row["id"] if row["sha256"] == _digest(schema) and isinstance(row["id"], int) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep_written(self, subject: str, schema: str, schema_id: int) -> None:
+        """The id that we write under; as `keep`."""
+        _write(self._written(subject), {"subject": subject, "id": schema_id, "sha256": _digest(schema)})
+
+    def _written(self, subject: str) -> Path:
+        return self.folder / "written" / f"{subject}.json"
+
+
+def _write(path: Path, row: dict[str, Any]) -> None:
+    half = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(json.dumps(row), encoding="utf-8")
+        half.replace(path)
+    except OSError as error:
+        _log.warning("schema_not_kept", file=str(path), error=os.strerror(error.errno or 0))
 
 
 def _digest(schema: str) -> str:

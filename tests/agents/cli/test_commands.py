@@ -69,7 +69,7 @@ def test_check_against_the_rules_that_run_now(tmp_path: Path) -> None:
 
 def test_the_schema_of_rule_files_is_printed() -> None:
     """JSON Schema, draft 7, as editors read it."""
-    assert json.loads(segue("schema").stdout)["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert json.loads(segue("schema", "rules").stdout)["$schema"] == "http://json-schema.org/draft-07/schema#"
 
 
 def test_a_worker_refuses_what_only_the_warehouse_knows(tmp_path: Path) -> None:

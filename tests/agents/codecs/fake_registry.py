@@ -19,7 +19,7 @@ NONE = (404, {"error_code": 40403, "message": "Schema not found"})
 
 
 class FakeRegistry:
-    """`GET /schemas/ids/{id}` and `/schemas/ids/{id}/versions`, as Confluent's registry answers them."""
+    """`GET /schemas/ids/{id}` and `/schemas/ids/{id}/versions`, `POST /subjects/{subject}`, as Confluent's registry answers."""
 
     def __init__(self, certificate: Path | None = None) -> None:
         """`certificate`: a file of key and certificate, for https."""
@@ -30,6 +30,9 @@ class FakeRegistry:
         """for the next questions, one each: "reset", "slow", "drip", or (status, body)"""
         self.always: Any = None
         """a trouble that does not end"""
+        self.no_lookup: Any = None
+        """a trouble of `POST /subjects/{subject}` alone; those above do not concern it"""
+        self.looked_up: Counter[str] = Counter()
         self.password: str | None = None
         """Authorization header that is asked for"""
         self.asked: Counter[int] = Counter()
@@ -56,6 +59,21 @@ class FakeRegistry:
             self._server.shutdown()
             self._server.server_close()
             self._thread.join()
+
+    def lookup(self, path: str, sent: Any, authorization: str | None) -> Any:
+        """The id of a schema under a subject. (status, body) or a trouble."""
+        subject = path.strip("/").removeprefix("subjects/")
+        with self._lock:
+            self.looked_up[subject] += 1
+        if self.password is not None and authorization != self.password:
+            return 401, {"error_code": 40101, "message": "Unauthorized"}
+        if self.no_lookup is not None:
+            return self.no_lookup
+        for schema_id, row in self.schemas.items():
+            if subject in self.subjects[schema_id] and json.loads(row["schema"]) == json.loads(sent["schema"]):
+                return 200, {"subject": subject, "id": schema_id, "version": 1, "schema": row["schema"]}
+        known = any(subject in subjects for subjects in self.subjects.values())
+        return 404, {"error_code": 40403 if known else 40401, "message": "Not found"}
 
     def answer(self, path: str, authorization: str | None) -> Any:
         """(status, body) or a trouble."""
@@ -91,6 +109,10 @@ class FakeRegistry:
                 with registry._lock:  # before the reply: whoever has it may ask the next
                     registry.at_once -= 1
                 self.reply(answer)
+
+            def do_POST(self) -> None:
+                sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                self.reply(registry.lookup(self.path, sent, self.headers.get("Authorization")))
 
             def reply(self, answer: Any) -> None:
                 if answer == "reset":

@@ -11,9 +11,14 @@ from tests.agents.worker.conftest import App, wait_until
 import segue_schemas
 
 
+CHANGE_ID = 1_004
+"""of the changes' schema in the registry, unlike ids.yaml's"""
+
+
 def registered(registry: FakeRegistry, app: App, only: str = "") -> None:
-    """The sources' schemas under their topics' subjects, with the ids their publisher uses."""
+    """The sources' schemas under their topics' subjects, with the ids their publisher uses; the changes' with one of its own."""
     ids = segue_schemas.schema_ids(app.settings.sources)
+    registry.add(CHANGE_ID, segue_schemas.load_schema("segment_change.v1"), f"{app.settings.output_topic}-value")
     for source in app.catalog.sources:
         if only in source.topic:
             schema_id = ids[segue_schemas.full_name(dict(source.schema))]
