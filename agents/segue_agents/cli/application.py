@@ -35,7 +35,8 @@ app.command("explain")(explain.explain)
 app.command("sql")(sql.sql)
 app.add_typer(dead_letters.commands)
 app.add_typer(gaps.commands)
-from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, schema, sql, test, topics, worker
+app.add_typer(schema.commands)
+app.add_typer(topics.commands)
 
 
 def _print_version(wanted: bool) -> None:
