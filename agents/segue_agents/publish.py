@@ -20,15 +20,11 @@ METADATA_WITHIN_S: Final = 5.0
 class EventPublisher:
     """A producer of events in the Segment shape; each goes to the topic of the source whose contract names it."""
 
-    def __init__(self, bootstrap: str, catalog: Catalog, sources: Path | None = None, *,
-                 ids: Mapping[str, int] | None = None) -> None:
-        """`sources`: the folder of the declarations, whose schema ids are used; the packaged ones when None.
-
-        `ids`: full name of a schema -> its id, of a registry, instead of these.
-        """
+    def __init__(self, bootstrap: str, catalog: Catalog, sources: Path | None = None) -> None:
+        """`sources`: the folder of the declarations, whose schema ids are used; the packaged ones when None."""
         self._bootstrap = bootstrap
         self._catalog = catalog
-        self._ids = segue_schemas.schema_ids(sources) if ids is None else ids
+        self._ids = segue_schemas.schema_ids(sources)
         self._failed: str | None = None
         self._places: list[tuple[str, int, int]] = []
         """of what has been delivered since it was last emptied"""

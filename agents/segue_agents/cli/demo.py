@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from segue_agents.cli.places import example_rules
+from segue_agents.cli.places import RegistryOption, example_rules, find_registry
 
 SPEED: Final = 360.0
 """half an hour is five seconds"""
@@ -27,9 +27,7 @@ def demo(
         str | None,
         typer.Option(metavar="HOST:PORT", help="The shop alone, in real time, into this Kafka: for a worker of yours."),
     ] = None,
-    registry: Annotated[
-        str | None, typer.Option(metavar="URL", help="With --broker: whose schema ids the events have; default: ids.yaml.")
-    ] = None,
+    registry: RegistryOption = None,
     crowd: Annotated[int, typer.Option(min=1, max=10_000, help="With --broker: people of each of 12 characters.")] = CROWD,
 ) -> None:
     """A real Kafka, a worker and a simulated shop: changes as they come, in words. Leaves nothing behind."""
@@ -50,7 +48,7 @@ def demo(
 
 
 def _shop_alone(broker: str, registry: str | None, seconds: float | None, seed: int | None, crowd: int) -> None:
-    from segue_agents.demo.traffic import Traffic, registered_ids, run_traffic
+    from segue_agents.demo.traffic import Traffic, run_traffic
     from segue_agents.publish import EventPublisher
     from segue_agents.rule_files import load_catalog
 
@@ -58,7 +56,7 @@ def _shop_alone(broker: str, registry: str | None, seconds: float | None, seed: 
         typer.echo(line, err=True)
 
     catalog = load_catalog()
-    ids = None if registry is None else registered_ids(registry, catalog)
+    asked = find_registry(registry)
     say(f"The shop opens: {12 * crowd} people, in real time, into {broker}. ^C ends.")
-    sent = run_traffic(Traffic(seconds, seed, crowd), lambda: EventPublisher(broker, catalog, ids=ids), say)
+    sent = run_traffic(Traffic(seconds, seed, crowd), lambda: EventPublisher(broker, catalog, registry=asked), say)
     say(f"{sent} events.")

@@ -11,10 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import segue_schemas
-from segue.catalog import Catalog
-from segue.errors import ConfigError, Unreachable
-from segue_agents.codecs.registry import Unavailable, open_registry, schema_text
 from segue_agents.demo.endings import interrupted_afterwards, terminated_like_interrupted
 from segue_agents.demo.shop import HOUR, ShopEvent, shop_events
 from segue_agents.publish import EventPublisher
@@ -24,26 +20,6 @@ LOOK_EVERY_S: Final = 0.5
 TELL_EVERY_S: Final = 60.0
 OPEN_SINCE_MS: Final = HOUR
 """the shop has been open for so long when it begins: carts are abandoned and pages looked at from the first second on"""
-
-
-def registered_ids(url: str, catalog: Catalog) -> dict[str, int]:
-    """Full name of each source's schema -> its id in the registry. Raises Unreachable, ConfigError."""
-    registry = open_registry(url, None)
-    if registry is None:
-        raise ConfigError("The registry is none.", "Name its address, as in http://registry:8081, or leave --registry out.")
-    ids = {}
-    for source in catalog.sources:
-        subject = f"{source.topic}-value"
-        try:
-            found = registry.lookup(subject, schema_text(source.schema))
-        except Unavailable as trouble:
-            raise Unreachable(f"The schema registry does not say which id {subject} has: {trouble.says}.",
-                              "Check the address.") from trouble
-        if found is None:
-            raise Unreachable(f"The schema registry {url} has no schema of {subject} that is ours.",
-                              "Run `segue schema register`.")
-        ids[segue_schemas.full_name(dict(source.schema))] = found
-    return ids
 
 
 @dataclass(frozen=True, slots=True)
