@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import signal
 import subprocess
-import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +28,7 @@ from segue_agents.embedded.java import find_java
 from segue_agents.embedded.server import ensure_kafka, free_ports, log_file, wait_until_ready
 from segue_agents.processes import end
 from tests.deploy.files import ROOT, compose, image_environment
+from tests.deploy.image import UID, build, first_process, may_shut_in, shut_in
 
 STARTED_WITHIN_S = 120
 SERVICES: dict[str, dict[str, Any]] = compose({})["services"]
@@ -36,6 +39,8 @@ class Stack:
     """Services of docker-compose.yml that run, or can be run, here."""
 
     folder: Path
+    image: Path
+    """the environment that the Dockerfile builds"""
     addresses: Mapping[str, str]
     """as written in the file -> as it is here"""
 
@@ -47,25 +52,29 @@ class Stack:
         return said
 
     def environment(self, service: str) -> dict[str, str]:
-        """Of a container: the image's variables and the service's. Nothing of this process but where programs are."""
+        """Of a container: the image's variables and the service's, and nothing of this process."""
         given = image_environment() | SERVICES[service].get("environment", {})
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        kept = {name: os.environ[name] for name in ("HOME", "PYTHONPATH") if name in os.environ}
-        return kept | {name: self.here(value) for name, value in given.items()} | {"PATH": path}
+        found = {name: self.here(value) for name, value in given.items()}
+        return found | {"PATH": f"{self.image / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
     def command(self, service: str) -> list[str]:
         """Its entrypoint, else the image's, and its command, else the image's."""
         entrypoint: Sequence[str] = SERVICES[service].get("entrypoint", ["segue"])
-        return [self.here(word) for word in (*entrypoint, *SERVICES[service].get("command", ["run"]))]
+        first, *others = [self.here(word) for word in (*entrypoint, *SERVICES[service].get("command", ["run"]))]
+        return [shutil.which(first, path=str(self.image / "bin")) or first, *others]
 
     @contextmanager
-    def run(self, service: str) -> Iterator[subprocess.Popen[bytes]]:
-        """As a process, ended at the end."""
+    def run(self, service: str) -> Iterator[Running]:
+        """As a process: the container's user, its PID 1, a root it cannot write, where this process may do that."""
+        command = self.command(service)
+        inside = may_shut_in()
+        if inside:
+            command = shut_in(command, self.folder / "worker")
         with self.log(service).open("wb") as log:
-            process = subprocess.Popen(self.command(service), env=self.environment(service), cwd=ROOT, stdout=log,
+            process = subprocess.Popen(command, env=self.environment(service), cwd=self.folder / "worker", stdout=log,
                                        stderr=log, stdin=subprocess.DEVNULL)
         try:
-            yield process
+            yield Running(process, inside)
         finally:
             end(process, 30)
 
@@ -73,47 +82,69 @@ class Stack:
         """Where it writes."""
         return self.folder / f"{service}.log"
 
+    def last_words(self, service: str) -> str:
+        """The end of that."""
+        return "\n".join(self.log(service).read_text(errors="replace").splitlines()[-15:]) + "\n"
+
     def healthy(self, service: str) -> bool:
-        """By its own health check, run as Docker would, with this machine's Python."""
-        test = [self.here(word) for word in SERVICES[service]["healthcheck"]["test"][1:]]
-        if test[0] == "python":
-            test[0] = sys.executable
+        """By its own health check, run as Docker would, with the image's Python."""
+        first, *others = [self.here(word) for word in SERVICES[service]["healthcheck"]["test"][1:]]
+        test = [shutil.which(first, path=str(self.image / "bin")) or first, *others]
         return subprocess.run(test, capture_output=True, check=False, timeout=30).returncode == 0
 
-    def wait_until_healthy(self, service: str, process: subprocess.Popen[bytes]) -> None:
+    def wait_until_healthy(self, service: str, running: Running) -> None:
         """Fails with the end of its log."""
         until = time.monotonic() + STARTED_WITHIN_S
         while not self.healthy(service):
-            last = "\n".join(self.log(service).read_text(errors="replace").splitlines()[-15:])
-            assert process.poll() is None, f"{service} ended with {process.returncode}:\n{last}"
-            assert time.monotonic() < until, f"{service} is not healthy:\n{last}"
+            assert running.process.poll() is None, f"{service} ended:\n{self.last_words(service)}"
+            assert time.monotonic() < until, f"{service} is not healthy:\n{self.last_words(service)}"
             time.sleep(0.2)
 
 
+@dataclass
+class Running:
+    """A service as a process."""
+
+    process: subprocess.Popen[bytes]
+    inside: bool
+    """it is a child of `process`, the first one of a namespace of its own"""
+
+    def terminate(self, within_s: float) -> int:
+        """As `docker stop`: SIGTERM to PID 1; its exit code, or TimeoutExpired."""
+        os.kill(first_process(self.process) if self.inside else self.process.pid, signal.SIGTERM)
+        return self.process.wait(within_s)
+
+
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     """Kafka and the registry, up, and `init` run."""
-    folder = tmp_path_factory.mktemp("compose")
-    controller, internal, host, registry, management, web = free_ports(6)
-    secrets = folder / "secrets"
-    secrets.mkdir()
-    (secrets / "web_token").write_text("0123456789abcdef" * 4)
-    made = Stack(folder, {
-        "kafka:9093": f"127.0.0.1:{controller}", "kafka:29092": f"127.0.0.1:{internal}", "registry:8080": f"127.0.0.1:{registry}",
-        "CONTROLLER://:9093": f"CONTROLLER://127.0.0.1:{controller}", "INTERNAL://:29092": f"INTERNAL://127.0.0.1:{internal}",
-        "HOST://:9092": f"HOST://127.0.0.1:{host}", "HOST://127.0.0.1:9092": f"HOST://127.0.0.1:{host}",
-        "localhost:8080": f"127.0.0.1:{registry}", "127.0.0.1:9464": f"127.0.0.1:{web}", "9464": str(web),
-        "0.0.0.0": "127.0.0.1", "/var/lib/kafka/data": str(folder / "kafka"), "/var/lib/segue": str(folder / "worker"),
-        "/etc/segue/rules": str(ROOT / "examples" / "shop"), "/run/secrets": str(secrets),
-    })  # fmt: skip
     with ExitStack() as running:
-        broker = running.enter_context(_kafka(made))
+        # not below pytest's own folder, which is its user's alone
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="segue-compose-")))
+        folder.chmod(0o755)
+        ports = controller, internal, host, registry, _management, web = free_ports(6)
+        for name in ("secrets", "worker"):
+            (folder / name).mkdir()
+        if may_shut_in():
+            os.chown(folder / "worker", UID, UID)
+        (folder / "secrets" / "web_token").write_text("0123456789abcdef" * 4)
+        shutil.copytree(ROOT / "examples" / "shop", folder / "rules")
+        stack = Stack(folder, build(folder / "image"), {
+            "kafka:9093": f"127.0.0.1:{controller}", "kafka:29092": f"127.0.0.1:{internal}",
+            "registry:8080": f"127.0.0.1:{registry}", "localhost:8080": f"127.0.0.1:{registry}",
+            "CONTROLLER://:9093": f"CONTROLLER://127.0.0.1:{controller}", "INTERNAL://:29092": f"INTERNAL://127.0.0.1:{internal}",
+            "HOST://:9092": f"HOST://127.0.0.1:{host}", "HOST://127.0.0.1:9092": f"HOST://127.0.0.1:{host}",
+            "127.0.0.1:9464": f"127.0.0.1:{web}", "9464": str(web), "0.0.0.0": "127.0.0.1",
+            "/var/lib/kafka/data": str(folder / "kafka"), "/var/lib/segue": str(folder / "worker"),
+            "/etc/segue/rules": str(folder / "rules"), "/run/secrets": str(folder / "secrets"),
+        })  # fmt: skip
+        broker = running.enter_context(_kafka(stack))
         wait_until_ready(broker, f"127.0.0.1:{internal}", folder)
-        running.enter_context(_registry(made, registry, management))
-        init = subprocess.run(made.command("init"), env=made.environment("init"), cwd=ROOT, capture_output=True, text=True,
+        running.enter_context(_registry(stack, ports[3], ports[4]))
+        init = subprocess.run(stack.command("init"), env=stack.environment("init"), cwd=folder, capture_output=True, text=True,
                               check=False, timeout=STARTED_WITHIN_S)  # fmt: skip
         assert init.returncode == 0, init.stdout + init.stderr
-        yield made
+        yield stack
 
 
 @contextmanager

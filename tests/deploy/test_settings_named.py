@@ -10,7 +10,7 @@ from segue_agents.settings import ENVIRONMENT_PREFIX, Settings, table
 from tests.deploy.files import worker_environments
 
 KNOWN = {ENVIRONMENT_PREFIX + row.name.upper() + ("_FILE" if row.secret else "") for row in table()}
-"""a secret comes from a file here"""
+"""secrets come from files"""
 
 
 @pytest.mark.parametrize("place", worker_environments())
