@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final
+
+PR_SET_PDEATHSIG: Final = 1
 
 
 def end(process: subprocess.Popen[bytes], within_s: float) -> None:
@@ -13,3 +23,36 @@ def end(process: subprocess.Popen[bytes], within_s: float) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def dies_with_parent() -> Callable[[], None] | None:
+    """For `preexec_fn`. Linux: the kernel sends the child SIGTERM when its parent goes, however it goes. Elsewhere nothing
+    does."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it went before we asked
+            os._exit(1)
+
+    return ask
+
+
+def launched_from_a_lasting_thread(launch: Callable[[], subprocess.Popen[bytes]], name: str) -> subprocess.Popen[bytes]:
+    """The kernel kills the child with the *thread* that made it, so that thread stays until the child ends."""
+    launched: Future[subprocess.Popen[bytes]] = Future()
+
+    def keep() -> None:
+        try:
+            process = launch()
+        except BaseException as error:  # noqa: BLE001 (raised again where the result is asked for)
+            launched.set_exception(error)
+            return
+        launched.set_result(process)
+        process.wait()
+
+    threading.Thread(target=keep, name=name, daemon=True).start()
+    return launched.result()

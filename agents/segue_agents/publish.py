@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException, Producer
 import segue_schemas
 from segue.catalog import Catalog, Source
 from segue.errors import ConfigError, Unreachable
+from segue_agents.codecs.registry import Registry, Unavailable, schema_text
 from segue_agents.codecs.segment_json import NoEvent, Tick, encode_event, parse_event
 
 DELIVERED_WITHIN_S: Final = 10.0
@@ -20,11 +21,16 @@ METADATA_WITHIN_S: Final = 5.0
 class EventPublisher:
     """A producer of events in the Segment shape; each goes to the topic of the source whose contract names it."""
 
-    def __init__(self, bootstrap: str, catalog: Catalog, sources: Path | None = None) -> None:
-        """`sources`: the folder of the declarations, whose schema ids are used; the packaged ones when None."""
+    def __init__(self, bootstrap: str, catalog: Catalog, sources: Path | None = None,
+                 registry: Registry | None = None) -> None:
+        """`sources`: the folder of the declarations, the packaged ones when None. Schema ids are the registry's, or else
+        those of that folder's ids.yaml."""
         self._bootstrap = bootstrap
         self._catalog = catalog
         self._ids = segue_schemas.schema_ids(sources)
+        self._registry = registry
+        self._registered: dict[str, int] = {}
+        """by topic"""
         self._failed: str | None = None
         self._places: list[tuple[str, int, int]] = []
         """of what has been delivered since it was last emptied"""
@@ -38,10 +44,11 @@ class EventPublisher:
         })  # fmt: skip
 
     def publish(self, event: Mapping[str, Any]) -> None:
-        """Queues an event of the Segment shape. Raises ConfigError if it is none; Unreachable: an earlier one failed."""
+        """Queues an event of the Segment shape. Raises ConfigError if it is none; Unreachable: an earlier one failed, or the
+        registry does not have the source's schema."""
         source = self._source(event)
         try:
-            key, value = encode_event(source, self._ids[segue_schemas.full_name(dict(source.schema))], event)
+            key, value = encode_event(source, self._schema_id(source), event)
         except NoEvent as error:
             raise _not_publishable(error) from error
         self._producer.produce(source.topic, value, key, on_delivery=self._delivered)
@@ -75,6 +82,22 @@ class EventPublisher:
         if isinstance(parsed, Tick):
             raise _not_publishable("a tick is no event of a source.")
         return self._catalog.sources[parsed.source]
+
+    def _schema_id(self, source: Source) -> int:
+        if self._registry is None:
+            return self._ids[segue_schemas.full_name(dict(source.schema))]
+        if source.topic not in self._registered:
+            subject = f"{source.topic}-value"
+            try:
+                found = self._registry.lookup(subject, schema_text(dict(source.schema)))
+            except Unavailable as trouble:
+                raise Unreachable(f"The schema registry does not answer: {trouble.says}.",
+                                  "Check the address; without a registry leave SEGUE_REGISTRY out.") from trouble
+            if found is None:
+                raise Unreachable(f"{self._registry.url} does not have the schema of {subject}.",
+                                  "Run `segue schema register`.")
+            self._registered[source.topic] = found
+        return self._registered[source.topic]
 
     def _check_topic(self, event: Mapping[str, Any]) -> None:
         # produce() would wait ten seconds for a topic that nobody has created

@@ -14,7 +14,8 @@ import re
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 import segue_schemas
 from segue.errors import ConfigError, ContractError, Unreachable
@@ -70,7 +71,7 @@ class Subject:
     registry_says: str = ""
     """its own words for that, where it has any"""
     done: tuple[str, ...] = ()
-    """by `register`"""
+    """by `register`, or what it would do"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,14 @@ class Subjects:
         self._client = _client(settings)
         self._default_level = ""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
     def check(self, ours: Ours) -> Subject:
         """Whether it is there, or might be, and whether it reads all that is."""
         from confluent_kafka.schema_registry import Schema
@@ -128,30 +137,33 @@ class Subjects:
             said = replace(said, state="registered", id=found.schema_id, version=found.version)
             problems = tuple(self._unread(ours, [v for v in versions if v != found.version], lenient=True))
             return replace(said, state="incompatible", problems=problems) if problems else said
-        if self._ask(lambda: self._client.test_compatibility_all_versions(ours.subject, text)):
-            return said
-        problems = tuple(self._unread(ours, versions, lenient=False))
-        return replace(said, state="incompatible", problems=problems or (f"Its level {level} does not allow it.",))
+        allowed = self._ask(lambda: self._client.test_compatibility_all_versions(ours.subject, text))
+        # a level of NONE allows everything: whether ours can be lived with is asked all the same
+        problems = tuple(self._unread(ours, versions, lenient=allowed))
+        if not allowed and not problems:
+            problems = (f"The level {level} does not allow it.",)
+        return replace(said, state="incompatible", problems=problems) if problems else said
 
     def register(self, ours: Ours, level: str | None, *, dry_run: bool) -> Subject:
         """Registers it if it is not there. `level`: to be set; None: LEVEL where none is. `dry_run`: only says so."""
         found = self.check(ours)
-        wanted = level if level not in (None, found.level) else LEVEL if level is None and _has_none(found) else None
-        done = [f"compatibility {wanted}"] if wanted is not None else []
-        if found.state == "not_registered":
+        wanted = LEVEL if level is None and _has_none(found) else level if level != found.level else None
+        done = [f"set {wanted}"] if wanted is not None else []
+        if dry_run:
+            return replace(found, done=(*done, "register") if found.state == "not_registered" else tuple(done))
+        if wanted is not None:
+            self._ask(lambda: self._client.set_compatibility(ours.subject, wanted))
+        if found.id is None:
+            # whatever we think of it: the registry decides, and only now has words for it
+            refused = self._register(ours)
+            if refused:
+                return replace(found, state="incompatible", level=wanted or found.level, registry_says=refused,
+                               done=tuple(done))
             done.append("registered")
-        if not dry_run and found.state != "incompatible":
-            if wanted is not None:
-                self._ask(lambda: self._client.set_compatibility(ours.subject, wanted))
-            if found.state == "not_registered":
-                found = self._register(ours, found)
-            if found.state != "incompatible":
-                found = self.check(ours)
-        elif found.state == "incompatible" and found.id is None and not dry_run:
-            return self._register(ours, found)  # for the registry's own words, which it has only then
-        return replace(found, done=tuple(done) if found.state != "incompatible" else ())
+        return replace(self.check(ours), done=tuple(done))
 
-    def _register(self, ours: Ours, found: Subject) -> Subject:
+    def _register(self, ours: Ours) -> str:
+        """The registry's words if it refuses, '' if it takes it."""
         from confluent_kafka.schema_registry import Schema, SchemaRegistryError
 
         try:
@@ -159,11 +171,10 @@ class Subjects:
         except SchemaRegistryError as error:
             if error.http_status_code not in (409, 422):
                 raise _no_answer(self.url, error) from error
-            says = f"{error.http_status_code}: {_JAVA.sub('', str(error.error_message))}"
-            return replace(found, state="incompatible", registry_says=says)
-        except Exception as error:  # noqa: BLE001 (as in _ask)
+            return f"{error.http_status_code}: {_JAVA.sub('', str(error.error_message))}"
+        except Exception as error:
             raise _no_answer(self.url, error) from error
-        return found
+        return ""
 
     def _unread(self, ours: Ours, versions: list[int], *, lenient: bool) -> Iterator[str]:
         """What of the registered versions ours does not read."""
@@ -181,7 +192,7 @@ class Subjects:
         own = self._or_none(lambda: self._client.get_compatibility(subject))
         if own is not None:
             return str(own), "subject"
-        self._default_level = self._default_level or str(self._ask(lambda: self._client.get_compatibility()))
+        self._default_level = self._default_level or str(self._ask(self._client.get_compatibility))
         return self._default_level, "registry"
 
     def _or_none(self, question: Callable[[], T]) -> T | None:
@@ -194,7 +205,7 @@ class Subjects:
             if error.http_status_code == 404 and 40_400 < error.error_code < 40_500:
                 return None
             raise _no_answer(self.url, error) from error
-        except Exception as error:  # noqa: BLE001 (httpx's and ssl's, whatever they are called in this version)
+        except Exception as error:  # httpx's and ssl's, whatever they are called in this version
             raise _no_answer(self.url, error) from error
 
     def _ask(self, question: Callable[[], T]) -> T:

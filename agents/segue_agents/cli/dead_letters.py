@@ -19,6 +19,7 @@ from segue_agents.cli.places import (
     OutputFormat,
     SourcesOption,
     connection,
+    find_registry,
     parse_time_ms,
     write_table,
     written_time,
@@ -137,7 +138,7 @@ def _whole(letter: Letter, sources: Path | None) -> dict[str, Any]:
     from segue_agents.dead_letters.words import words
 
     try:
-        decoded, why = decode_value(letter.value, letter.topic, sources), None
+        decoded, why = decode_value(letter.value, letter.topic, sources, find_registry(None)), None
     except Undecodable as error:
         decoded, why = None, str(error)
     means, to_do = words(letter.reason)

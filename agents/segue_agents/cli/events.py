@@ -13,7 +13,15 @@ import typer
 
 from segue.catalog import Catalog, snake_case
 from segue.errors import ConfigError
-from segue_agents.cli.places import BrokerOption, SourcesOption, find_broker, parse_time_ms
+from segue_agents.cli.places import (
+    BrokerOption,
+    RegistryConfigOption,
+    RegistryOption,
+    SourcesOption,
+    find_broker,
+    find_registry,
+    parse_time_ms,
+)
 
 CALLS: Final = ("page", "identify", "alias")
 """events that are Segment calls of their own, not tracks"""
@@ -27,6 +35,8 @@ def send(
     message_id: Annotated[str | None, typer.Option(help="Default: a new one.")] = None,
     broker: BrokerOption = None,
     sources: SourcesOption = None,
+    registry: RegistryOption = None,
+    registry_config: RegistryConfigOption = None,
 ) -> None:
     """Publish one event as a producer would: Avro, Confluent framing, keyed by the person."""
     from segue_agents.publish import EventPublisher
@@ -42,7 +52,7 @@ def send(
         "timestamp": time.time_ns() // 1_000_000 if at is None else parse_time_ms(at),
         "properties": dict(parse_property(text) for text in properties or []),
     }
-    publisher = EventPublisher(find_broker(broker), catalog, sources)
+    publisher = EventPublisher(find_broker(broker), catalog, sources, find_registry(registry, registry_config))
     with contextlib.closing(publisher):
         topic, partition, offset = publisher.publish_and_wait(record)
     typer.echo(f"{topic} {partition} {offset}")

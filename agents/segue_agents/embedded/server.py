@@ -7,16 +7,12 @@ in 64, and Kafka's own format tool then takes it for a flag.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,12 +23,14 @@ from confluent_kafka.admin import AdminClient
 from segue.errors import Unreachable
 from segue_agents.embedded.jars import KAFKA_VERSION, Progress, cache_folder, ensure_jars, required_jars
 from segue_agents.embedded.java import find_java
+from segue_agents.processes import dies_with_parent
 
+SERVER_PROPERTIES: Final = "server.properties"
+"""in the data folder, and so in the server's command line"""
 CLUSTER_ID: Final = "c2VndWUtZW1iZWRkZWQtMQ"
 READY_WITHIN_S: Final = 60
 """a start takes 2 to 4 s; a machine that swaps may take many times that"""
 HEAP: Final = "-Xmx256m"
-PR_SET_PDEATHSIG: Final = 1
 FORMATTED_FILES: Final = ("bootstrap.checkpoint", "meta.properties")
 """in the order they are copied: the last one marks a data folder as formatted"""
 LOG_LINES_SHOWN: Final = 8
@@ -94,7 +92,7 @@ def ensure_kafka(progress: Progress) -> Kafka:
 def _format(kafka: Kafka) -> None:
     """Runs Kafka's format tool once; its result is the same for every data folder of this version."""
     with tempfile.TemporaryDirectory(prefix=".format-", dir=kafka.formatted.parent) as below:
-        config = Path(below) / "server.properties"
+        config = Path(below) / SERVER_PROPERTIES
         data = Path(below) / "formatted"
         config.write_text(PROPERTIES.format(port=9092, controller_port=9093, log_dir=data), encoding="utf-8")
         command = [str(kafka.java), HEAP, "-XX:+UseSerialGC", "-cp", kafka.class_path]
@@ -126,9 +124,9 @@ def launch(kafka: Kafka, data_dir: Path, port: int, *, with_parent: bool) -> sub
             shutil.copyfile(kafka.formatted / name, log_dir / name)
     (controller_port,) = free_ports(1)
     text = PROPERTIES.format(port=port, controller_port=controller_port, log_dir=log_dir.resolve())
-    (data_dir / "server.properties").write_text(text, encoding="utf-8")
+    (data_dir / SERVER_PROPERTIES).write_text(text, encoding="utf-8")
     command = [str(kafka.java), HEAP, "-XX:+UseSerialGC", *_logging_flags(), "-cp", kafka.class_path]
-    command += ["kafka.Kafka", str((data_dir / "server.properties").resolve())]
+    command += ["kafka.Kafka", str((data_dir / SERVER_PROPERTIES).resolve())]
     with log_file(data_dir).open("ab") as log:
         return subprocess.Popen(
             command,
@@ -137,7 +135,7 @@ def launch(kafka: Kafka, data_dir: Path, port: int, *, with_parent: bool) -> sub
             stderr=log,
             # its own session: a ^C in the terminal is for us, and the broker must outlive our last commit
             start_new_session=True,
-            preexec_fn=_dies_with_parent() if with_parent else None,  # noqa: PLW1509 (calls nothing but prctl)
+            preexec_fn=dies_with_parent() if with_parent else None,  # noqa: PLW1509 (calls nothing but prctl)
         )
 
 
@@ -185,18 +183,3 @@ def _accepts(host: str, port: int) -> bool:
 def _logging_flags() -> list[str]:
     prefix = "-Dorg.slf4j.simpleLogger"
     return [f"{prefix}.showDateTime=true", f"{prefix}.dateTimeFormat=HH:mm:ss.SSS", f"{prefix}.showThreadName=false"]
-
-
-def _dies_with_parent() -> Callable[[], None] | None:
-    """Linux: the kernel sends the child SIGTERM when its parent goes, however it goes. Elsewhere nothing does."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    parent = os.getpid()
-
-    def ask() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it went before we asked
-            os._exit(1)
-
-    return ask

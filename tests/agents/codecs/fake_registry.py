@@ -19,7 +19,7 @@ NONE = (404, {"error_code": 40403, "message": "Schema not found"})
 
 
 class FakeRegistry:
-    """`GET /schemas/ids/{id}` and `/schemas/ids/{id}/versions`, `POST /subjects/{subject}`, as Confluent's registry answers."""
+    """`GET /schemas/ids/{id}`, `/schemas/ids/{id}/versions`, `POST /subjects/{subject}`, as Confluent's registry answers."""
 
     def __init__(self, certificate: Path | None = None) -> None:
         """`certificate`: a file of key and certificate, for https."""
