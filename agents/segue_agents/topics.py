@@ -7,7 +7,7 @@ persons (the producers' partitioner is murmur2 of the key). Anything else would 
 from __future__ import annotations
 
 import time
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
@@ -62,33 +62,13 @@ def input_topics(settings: Settings) -> tuple[str, ...]:
     return tuple(s.topic for s in Catalog.from_declarations(segue_schemas.load_declarations(settings.sources)).sources)
 
 
-class Topic(NamedTuple):
-    """One that an app needs."""
-
-    name: str
-    partitions: int | None
-    """None: it is not there"""
-    config: dict[str, str]
-    """what it is created with; inputs: the broker's defaults"""
-
-
-def look_at_topics(settings: Settings) -> tuple[Topic, ...]:
-    """Inputs, output and internal topics, as they are on the broker. Raises Unreachable."""
-    counts = partition_counts(AdminClient(common_config(settings)), settings.bootstrap)
-    return tuple(Topic(name, counts.get(name), config) for name, config in _wanted(settings).items())
-
-
-def _wanted(settings: Settings) -> dict[str, dict[str, str]]:
-    return {**{topic: {} for topic in input_topics(settings)}, **topic_configs(settings)}
-
-
 def create_topics(settings: Settings, partitions: int) -> None:
     """Creates what is missing of inputs, output and internal topics; those that exist stay as they are.
 
     Raises Unreachable.
     """
     admin = AdminClient(common_config(settings))
-    configs = _wanted(settings)
+    configs: dict[str, dict[str, str]] = {**{t: {} for t in input_topics(settings)}, **topic_configs(settings)}
     missing = [t for t in configs if t not in partition_counts(admin, settings.bootstrap)]
     if not missing:
         return

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -33,6 +33,16 @@ OutputTopicOption = Annotated[
 commands = typer.Typer(name="topics", invoke_without_command=True)
 
 
+class Topic(NamedTuple):
+    """One that an app needs."""
+
+    name: str
+    partitions: int | None
+    """None: it is not there"""
+    config: dict[str, str]
+    """what it is created with; inputs: the broker's defaults"""
+
+
 @commands.callback()
 def topics(
     context: typer.Context,
@@ -46,9 +56,7 @@ def topics(
     """List the topics an app needs, with their partitions and configuration. Exit 1 if one is missing."""
     if context.invoked_subcommand is not None:
         return
-    from segue_agents.topics import look_at_topics
-
-    found = look_at_topics(_settings(app_id, broker, kafka_config, sources, output_topic=output_topic))
+    found = _look(_settings(app_id, broker, kafka_config, sources, output_topic=output_topic))
     if output is OutputFormat.JSON:
         for topic in found:
             typer.echo(json.dumps({"topic": topic.name, "partitions": topic.partitions, "config": topic.config}))
@@ -77,14 +85,27 @@ def create(
     """Create what is missing; what is there stays as it is. For those who run workers with --no-create-topics."""
     import structlog
 
-    from segue_agents.topics import look_at_topics, ready_topics
+    from segue_agents.topics import ready_topics
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     settings = _settings(app_id, broker, kafka_config, sources, output_topic=output_topic, partitions=partitions)
-    before = {t.name for t in look_at_topics(settings) if t.partitions}
+    before = {t.name for t in _look(settings) if t.partitions}
     count = ready_topics(settings)
-    for topic in look_at_topics(settings):
+    for topic in _look(settings):
         typer.echo(f"{topic.name}  {count} partitions  {'was there' if topic.name in before else 'created'}")
+
+
+def _look(settings: Settings) -> list[Topic]:
+    """Inputs, output and internal topics, as they are on the broker. Raises Unreachable."""
+    from confluent_kafka.admin import AdminClient
+
+    from segue_agents.topics import input_topics, topic_configs
+    from segue_agents.transport.asking import partition_counts
+    from segue_agents.transport.clients import common_config
+
+    counts = partition_counts(AdminClient(common_config(settings)), settings.bootstrap)
+    wanted: dict[str, dict[str, str]] = {**{topic: {} for topic in input_topics(settings)}, **topic_configs(settings)}
+    return [Topic(name, counts.get(name), config) for name, config in wanted.items()]
 
 
 def _settings(
