@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.deploy.files import ROOT, compose, image_environment
+from tests.deploy.image import UID, build, first_process, may_shut_in, shut_in
 
 from segue_agents.embedded.apicurio import ensure_apicurio
 from segue_agents.embedded.java import find_java
 from segue_agents.embedded.server import ensure_kafka, free_ports, log_file, wait_until_ready
 from segue_agents.processes import end
-from tests.deploy.files import ROOT, compose, image_environment
-from tests.deploy.image import UID, build, first_process, may_shut_in, shut_in
 
 STARTED_WITHIN_S = 120
 SERVICES: dict[str, dict[str, Any]] = compose({})["services"]
@@ -71,8 +71,14 @@ class Stack:
         if inside:
             command = shut_in(command, self.folder / "worker")
         with self.log(service).open("wb") as log:
-            process = subprocess.Popen(command, env=self.environment(service), cwd=self.folder / "worker", stdout=log,
-                                       stderr=log, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command,
+                env=self.environment(service),
+                cwd=self.folder / "worker",
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
         try:
             yield Running(process, inside)
         finally:
@@ -141,8 +147,8 @@ def stack() -> Iterator[Stack]:
         broker = running.enter_context(_kafka(stack))
         wait_until_ready(broker, f"127.0.0.1:{internal}", folder)
         running.enter_context(_registry(stack, ports[3], ports[4]))
-        init = subprocess.run(stack.command("init"), env=stack.environment("init"), cwd=folder, capture_output=True, text=True,
-                              check=False, timeout=STARTED_WITHIN_S)  # fmt: skip
+        init = subprocess.run(stack.command("init"), env=stack.environment("init"), cwd=folder, capture_output=True,
+                              text=True, check=False, timeout=STARTED_WITHIN_S)  # fmt: skip
         assert init.returncode == 0, init.stdout + init.stderr
         yield stack
 
@@ -165,8 +171,14 @@ def _kafka(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
                           text=True, check=False, timeout=STARTED_WITHIN_S)  # fmt: skip
     assert said.returncode == 0, said.stdout + said.stderr
     with log_file(stack.folder).open("wb") as log:
-        process = subprocess.Popen([*java, "kafka.Kafka", str(folders["final"] / "server.properties")], env=environment,
-                                   stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=stack.folder)
+        process = subprocess.Popen(
+            [*java, "kafka.Kafka", str(folders["final"] / "server.properties")],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            cwd=stack.folder,
+        )
     try:
         yield process
     finally:
@@ -182,8 +194,14 @@ def _registry(stack: Stack, port: int, management: int) -> Iterator[subprocess.P
     environment |= {"QUARKUS_MANAGEMENT_HOST": "127.0.0.1", "QUARKUS_MANAGEMENT_PORT": str(management)}
     java = [str(find_java(21, "schema registry")), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     with stack.log("registry").open("wb") as log:
-        process = subprocess.Popen([*java, "-jar", str(folder / "quarkus-run.jar")], env=environment, cwd=stack.folder,
-                                   stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*java, "-jar", str(folder / "quarkus-run.jar")],
+            env=environment,
+            cwd=stack.folder,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+        )
     try:
         until = time.monotonic() + STARTED_WITHIN_S
         asked = stack.here(SERVICES["registry"]["healthcheck"]["test"][-1])

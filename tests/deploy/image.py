@@ -10,9 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from uv import find_uv_bin
-
 from tests.deploy.files import ROOT, Instruction, dockerfile
+from uv import find_uv_bin
 
 UID = 10001
 BUILT_WITHIN_S = 300
@@ -57,11 +56,13 @@ def may_shut_in() -> bool:
     if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"):
         return False
     tried = [*_NAMESPACES, "--", "true"]
-    return _open_to_all(python_for_all().resolve()) and subprocess.run(tried, capture_output=True, check=False).returncode == 0
+    return (
+        _open_to_all(python_for_all().resolve()) and not subprocess.run(tried, capture_output=True, check=False).returncode
+    )
 
 
 def shut_in(command: list[str], writable: Path) -> list[str]:
-    """The command as the only process of its own: PID 1, user 10001 without capabilities, nothing writable but one folder."""
+    """The command as a container has it: PID 1, user 10001 without capabilities, nothing writable but one folder."""
     mounts = 'mount --bind "$0" "$0" && mount -o remount,bind,ro / && exec "$@"'
     user = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--no-new-privs", "--bounding-set=-all"]
     return [*_NAMESPACES, "--", "/bin/sh", "-c", mounts, str(writable), *user, "--", *command]

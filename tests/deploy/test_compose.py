@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from tests.deploy.files import COMPOSE, ROOT, compose, seconds
 
 from segue_agents.settings import Settings
 from segue_agents.worker.watchdog import Watchdog
-from tests.deploy.files import COMPOSE, ROOT, compose, seconds
 
 SERVICES: dict[str, dict[str, Any]] = compose({})["services"]
 OURS = [name for name, service in SERVICES.items() if service["image"] == "segue:local"]
@@ -109,6 +110,22 @@ def test_what_is_mounted_is_there() -> None:
             else:
                 assert source in named
     assert missing == []
+
+
+def test_prometheus_and_grafana_find_what_is_mounted() -> None:
+    """The rules that prometheus.yml names are below its folder; the provider reads dashboards where they are mounted; the
+    worker is scraped at its port."""
+    mounts = {s.partition(":")[0]: s.split(":")[1] for n in ("prometheus", "grafana") for s in SERVICES[n]["volumes"]}
+    prometheus = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text())
+    folder = Path(mounts["./monitoring/prometheus.yml"]).parent
+    assert {str((folder / pattern).parent) for pattern in prometheus["rule_files"]} == {mounts["./monitoring/rules"]}
+    (job,) = prometheus["scrape_configs"]
+    assert {(name, c["port"]) for c in job["dns_sd_configs"] for name in c["names"]} == {("worker", 9464)}
+    provisioning = ROOT / "monitoring" / "grafana" / "provisioning"
+    (provider,) = yaml.safe_load(next((provisioning / "dashboards").glob("*.y*ml")).read_text())["providers"]
+    assert provider["options"]["path"] == mounts["./monitoring/grafana/dashboards"]
+    (source,) = yaml.safe_load(next((provisioning / "datasources").glob("*.y*ml")).read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
 
 
 def test_secrets_are_files_that_git_does_not_see(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
-
-from segue_agents.tail import ChangeTail
 from tests.deploy.conftest import SERVICES, Running, Stack
 from tests.deploy.files import seconds
 from tests.deploy.image import UID, first_process
+
+from segue_agents.tail import ChangeTail
 
 CHANGE_WITHIN_S = 120
 
@@ -39,7 +39,7 @@ def test_what_the_file_describes_runs(stack: Stack) -> None:
 
 
 def the_broker_is_the_one_described(stack: Stack, client: AdminClient) -> None:
-    """What the image's wrapper made of the variables is what the broker says of itself; of the image's own nothing is left."""
+    """What the image's wrapper made of the variables is what the broker says of itself; the image's own are gone."""
     resource = ConfigResource(ResourceType.BROKER, SERVICES["kafka"]["environment"]["KAFKA_NODE_ID"])
     config = client.describe_configs([resource])[resource].result(30)
     for name, value in SERVICES["kafka"]["environment"].items():
@@ -73,7 +73,8 @@ def the_worker_is_shut_in(stack: Stack, worker: Running) -> None:
     """Where this process may do what Docker does, the worker is not root, has no capabilities, and is PID 1."""
     if not worker.inside:
         return
-    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{first_process(worker.process)}/status").read_text().splitlines())
+    told = Path(f"/proc/{first_process(worker.process)}/status").read_text()
+    status = dict(line.split(":\t", 1) for line in told.splitlines())
     assert status["Uid"].split() == [str(UID)] * 4
     assert int(status["CapBnd"], 16) == int(status["CapEff"], 16) == 0
     assert status["NSpid"].split()[-1] == "1"

@@ -14,10 +14,10 @@ import tomllib
 from importlib.metadata import version
 
 import pytest
+from tests.deploy.files import DOCKERFILE, ROOT, Instruction, compose, dockerfile, image_environment
 
 from segue_agents.embedded.java import JAVA_LOWEST
 from segue_agents.settings import ENVIRONMENT_PREFIX, table
-from tests.deploy.files import DOCKERFILE, ROOT, Instruction, compose, dockerfile, image_environment
 
 STAGES = dockerfile()
 BUILD, FINAL = STAGES[2], STAGES[-1]
@@ -78,7 +78,8 @@ def test_it_says_whether_it_lives() -> None:
 def test_it_names_itself() -> None:
     """The labels of the OCI image specification, and the version of the package."""
     labels = dict(pair.split("=", 1) for pair in shlex.split(only(FINAL, "LABEL")))
-    assert {f"org.opencontainers.image.{n}" for n in ("title", "description", "licenses", "version", "revision")} == set(labels)
+    names = ("title", "description", "licenses", "version", "revision")
+    assert {f"org.opencontainers.image.{name}" for name in names} == set(labels)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert labels["org.opencontainers.image.licenses"] == project["license"]
     assert ("ARG", f"VERSION={project['version']}") in FINAL
@@ -91,7 +92,7 @@ def test_its_settings_are_settings() -> None:
 
 
 def test_what_is_copied_is_there_and_sent() -> None:
-    """Each path that is copied is in the repository, and .dockerignore, which leaves out all but a list, has it in the list."""
+    """Each path that is copied is in the repository, and in the list of .dockerignore, which leaves out all else."""
     sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = [name for i in BUILD if i.name == "COPY" and "--from" not in i.says for name in shlex.split(i.says)[:-1]]
     assert copied

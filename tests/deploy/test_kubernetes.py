@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.deploy.files import KUBERNETES, dockerfile, image_environment, kubernetes_objects
+from tests.deploy.test_compose import longest_drain_s
 
 from segue_agents.key_values import read_key_values
 from segue_agents.rule_files import load_plan
-from tests.deploy.files import KUBERNETES, dockerfile, image_environment, kubernetes_objects
-from tests.deploy.test_compose import longest_drain_s
 
 OBJECTS = {loaded["kind"]: loaded for _, loaded in kubernetes_objects()}
 SPEC: dict[str, Any] = OBJECTS["StatefulSet"]["spec"]
@@ -91,7 +91,7 @@ def test_a_slot_is_the_pods_and_so_is_its_disk() -> None:
 
 
 def test_every_secret_file_that_is_named_is_in_the_secret() -> None:
-    """What variables and the files themselves point at below the mounted folder is a key of the example, and none has a value."""
+    """What variables, and the files themselves, point at is a key of the example, and none has a value."""
     folder = next(m["mountPath"] for m in WORKER["volumeMounts"] if m["name"] == "secrets")
     named = [e["value"] for e in WORKER["env"] if str(e.get("value", "")).startswith(folder)]
     named += [word for text in SECRET.values() for word in text.replace("=", " ").split() if word.startswith(folder)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.deploy.files import worker_environments
 
 from segue_agents.settings import ENVIRONMENT_PREFIX, Settings, table
-from tests.deploy.files import worker_environments
 
 KNOWN = {ENVIRONMENT_PREFIX + row.name.upper() + ("_FILE" if row.secret else "") for row in table()}
 """secrets come from files"""

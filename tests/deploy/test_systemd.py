@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from segue_agents.commit.reactions import RESTART_EXIT_CODE
 from tests.deploy.files import UNIT, seconds
 from tests.deploy.test_compose import longest_drain_s
+
+from segue_agents.commit.reactions import RESTART_EXIT_CODE
 
 TEXT = UNIT.read_text(encoding="utf-8")
 EXPOSURE_AT_MOST = 2.0
@@ -32,7 +32,8 @@ def test_systemd_takes_it(tmp_path: Path) -> None:
     for name in ("segue@.service", "segue@0.service"):
         (tmp_path / name).write_text(TEXT.replace("/opt/segue/bin/segue", str(program)))
     unit = str(tmp_path / "segue@0.service")
-    said = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False, timeout=60)
+    verify = ["systemd-analyze", "verify", "--man=no", unit]
+    said = subprocess.run(verify, capture_output=True, text=True, check=False, timeout=60)
     assert (said.returncode, said.stderr) == (0, "")
     judged = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", unit], capture_output=True,
                             text=True, check=False, timeout=60)  # fmt: skip

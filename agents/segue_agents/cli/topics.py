@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MISSING = 1
 """the exit code when a topic is not there"""
 OutputTopicOption = Annotated[
-    str | None, typer.Option("--output-topic", help="The topic of changes; default: $SEGUE_OUTPUT_TOPIC, else segment-changes.")
+    str | None, typer.Option("--output-topic", help="Of the changes; default: $SEGUE_OUTPUT_TOPIC, else segment-changes.")
 ]
 
 commands = typer.Typer(name="topics", invoke_without_command=True)

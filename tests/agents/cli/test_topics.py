@@ -16,7 +16,7 @@ import segue_schemas
 
 
 @pytest.fixture
-def segue(broker: str, topic_prefix: str, tmp_path: Path):  # noqa: ANN201 (a function)
+def segue(broker: str, topic_prefix: str, tmp_path: Path):
     """`segue` with the packaged contracts, their topics named for this test alone."""
     packaged, own = Path(segue_schemas.__file__).parent, tmp_path / "contracts"
     shutil.copytree(packaged, own, ignore=shutil.ignore_patterns("*.py", "__pycache__", "examples"))
