@@ -55,10 +55,8 @@ def may_shut_in() -> bool:
     """Whether this process may do what Docker does: namespaces, another user."""
     if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"):
         return False
-    tried = [*_NAMESPACES, "--", "true"]
-    return (
-        _open_to_all(python_for_all().resolve()) and not subprocess.run(tried, capture_output=True, check=False).returncode
-    )
+    tried = subprocess.run([*_NAMESPACES, "--", "true"], capture_output=True, check=False)
+    return tried.returncode == 0 and _open_to_all(python_for_all().resolve())
 
 
 def shut_in(command: list[str], writable: Path) -> list[str]:
