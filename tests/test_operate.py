@@ -32,7 +32,9 @@ def command_lines(text: str) -> Iterator[str]:
     """Whatever comes after `segue ` in shell blocks and in inline code."""
     for language, block in _FENCE.findall(text):
         # of a console what a person types, and not what is answered
-        typed = "\n".join(line[2:] for line in block.splitlines() if line.startswith("$ ")) if language == "console" else block
+        typed = (
+            "\n".join(line[2:] for line in block.splitlines() if line.startswith("$ ")) if language == "console" else block
+        )
         if language in ("sh", "console"):
             yield from (found.strip() for found in _COMMAND.findall(typed))
     yield from (found.removeprefix("segue ") for found in _INLINE.findall(_FENCE.sub("", text)))
