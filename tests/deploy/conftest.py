@@ -182,7 +182,7 @@ def _kafka(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        end(process, 30)
+        end(process, 3)  # or killed: its data is thrown away
 
 
 @contextmanager
@@ -213,4 +213,4 @@ def _registry(stack: Stack, port: int, management: int) -> Iterator[subprocess.P
             time.sleep(0.2)
         yield process
     finally:
-        end(process, 20)
+        end(process, 3)
