@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from segue.errors import SegueError
-from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, schema, sql, status, test, worker
+from segue_agents.cli import (
+    broker, dead_letters, demo, events, explain, gaps, rules, schema, sql, status, test, topics, worker,
+)
 from segue_agents.version import installed_version
 
 INTERRUPTED = 130
@@ -37,6 +39,7 @@ app.command("sql")(sql.sql)
 app.add_typer(dead_letters.commands)
 app.add_typer(gaps.commands)
 app.add_typer(schema.commands)
+app.add_typer(topics.commands)
 
 
 def _print_version(wanted: bool) -> None:

@@ -7,15 +7,13 @@ as any producer's do, the changes are read as any consumer reads them. Everythin
 from __future__ import annotations
 
 import contextlib
-import signal
 import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from rich.console import Console
@@ -24,6 +22,7 @@ from segue.errors import Unreachable
 from segue.plan import Plan
 from segue_agents.demo.child import Child
 from segue_agents.demo.clock import ShopClock
+from segue_agents.demo.endings import interrupted_afterwards, terminated_like_interrupted
 from segue_agents.demo.narrator import Line, Narrator
 from segue_agents.demo.shop import ShopEvent, people_names, possessives, shop_events
 from segue_agents.embedded import Broker
@@ -43,7 +42,6 @@ EVENTS_LAG_MS: Final = 500
 behind does not take them for ones of the future, which at 360 times the speed would be a matter of 0.8 s"""
 PARTITIONS: Final = 4
 CHANGES_TOPIC: Final = "segment-changes"
-_ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def run_demo(options: DemoOptions, out: Console, log: Console) -> Tally:
     plan = load_plan(options.rules)
     tally = Tally()
     with (
-        _terminated_like_interrupted(),
+        terminated_like_interrupted(),
         tempfile.TemporaryDirectory(prefix="segue-demo-") as below,
         Broker(Path(below) / "broker", progress=lambda line: _say(log, line)) as broker,
     ):
@@ -119,7 +117,7 @@ def _open_shop(
     until = None if options.seconds is None else time.monotonic() + options.seconds
     person_width = max(map(len, people_names()))
     with contextlib.ExitStack() as clients:
-        with _interrupted_afterwards():
+        with interrupted_afterwards():
             publisher = clients.enter_context(contextlib.closing(EventPublisher(bootstrap, plan.catalog)))
             tail = clients.enter_context(ChangeTail(bootstrap, CHANGES_TOPIC, from_beginning=True))
         waiting = next(events)
@@ -184,34 +182,3 @@ def _say(log: Console, line: str) -> None:
 
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """A SIGTERM or a closed terminal ends the demo as ^C does: in good order. ^C too, where a shell had it ignored."""
-    with _handled_by(_interrupt):
-        yield
-
-
-@contextlib.contextmanager
-def _interrupted_afterwards() -> Iterator[None]:
-    """A ^C meanwhile counts when it is over: a client of librdkafka that is being made turns it into a TypeError."""
-    came: list[int] = []
-    with _handled_by(lambda number, _frame: came.append(number)):
-        yield
-    if came:
-        raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    before = [signal.signal(number, handler) for number in _ENDINGS]
-    try:
-        yield
-    finally:
-        for number, previous in zip(_ENDINGS, before, strict=True):
-            signal.signal(number, previous)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -11,7 +11,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 SECOND: Final = 1_000
@@ -81,9 +81,13 @@ def possessives() -> dict[str, str]:
     return {person.name: person.possessive for person in PEOPLE}
 
 
-def shop_events(start_ms: int, seed: int = 1) -> Iterator[ShopEvent]:
-    """Events without end, in the order of their times, from `start_ms` on. The same arguments give the same events."""
-    lives = [_life(person, start_ms, random.Random(f"{seed} {person.name}")) for person in PEOPLE]
+def shop_events(start_ms: int, seed: int = 1, crowd: int = 1) -> Iterator[ShopEvent]:
+    """Events without end, in the order of their times, from `start_ms` on. The same arguments give the same events.
+
+    `crowd`: how many there are of each character; ada, and beside her ada-2, ada-3 and so on.
+    """
+    people = [*PEOPLE, *(replace(p, name=f"{p.name}-{number}") for number in range(2, crowd + 1) for p in PEOPLE)]
+    lives = [_life(person, start_ms, random.Random(f"{seed} {person.name}")) for person in people]
     merged = heapq.merge(*lives, key=lambda happening: happening[0])
     for number, (time_ms, person, name, properties) in enumerate(merged):
         yield ShopEvent(time_ms, segment_event(name, person, time_ms, properties, f"shop-{seed}-{number:07d}"))
