@@ -132,6 +132,8 @@ class Batch:
     """[rows] beside `ids`: the shell's handles; empty if that is None"""
     arrival_ms: Int64s | None = None
     """[rows] the Kafka records' own timestamps; None: nobody asks"""
+    arrived_ms: int = 0
+    """the newest timestamp of the Kafka records taken; 0: none was good"""
     newest_ms: dict[int, int] = field(default_factory=dict)
     """per source index: the newest time of its good records, of no concern to any rule too; sources without are absent"""
 

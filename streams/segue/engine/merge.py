@@ -221,6 +221,7 @@ class Merger:
         next_offsets: dict[int, int] = {}
         consumed: dict[int, int] = {}
         newest_ms: dict[int, int] = {}
+        arrived_ms = 0
         last_key = max(self.key, tick_key)
         in_the_future = 0
         for s in slices:
@@ -235,6 +236,7 @@ class Merger:
             consumed[s.source] = consumed.get(s.source, 0) + (s.stop - s.start) + undecoded
             if s.stop > s.start:
                 last_key = max(last_key, int(s.chunk.places[s.stop - 1]))
+                arrived_ms = max(arrived_ms, int(c.arrival_ms[s.stop - 1]))
                 newest = int(s.chunk.keys[s.start : s.stop].max()) >> 4
                 if newest > newest_ms.get(s.source, 0):  # the key of one in the future is 0
                     newest_ms[s.source] = newest
@@ -243,7 +245,7 @@ class Merger:
         self.key = last_key
         batch.engine_time_ms, batch.clock_key = last_key >> 4, last_key
         batch.next_offsets, batch.consumed, batch.rejected = next_offsets, consumed, rejected
-        batch.newest_ms = newest_ms
+        batch.newest_ms, batch.arrived_ms = newest_ms, arrived_ms
         return batch
 
     def _rows(self, slices: list[_Slice], rejected: list[Rejected]) -> Batch:
