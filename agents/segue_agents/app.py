@@ -41,6 +41,7 @@ from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
 from segue_agents.state.progress import RestoreProgress
 from segue_agents.state.slot import Slot
+from segue_agents.targets import write_target
 from segue_agents.topics import ready_topics
 from segue_agents.transport.assignment import Assignment
 from segue_agents.transport.clients import producer_config
@@ -48,6 +49,7 @@ from segue_agents.transport.lane import Signal
 from segue_agents.transport.session import Session
 from segue_agents.transport.source import SignalSource
 from segue_agents.worker.clock import Clock, Ticker
+from segue_agents.worker.gauges import Gauges
 from segue_agents.worker.loop import Worker
 
 CHANGE_SCHEMA: Final = "segue.SegmentChange"
@@ -67,6 +69,7 @@ class SegueApp(faust.App):
     BootStrategy = OwnTransport
     segue: Worker
     source: SignalSource
+    slot: Slot
 
 
 def create_app(settings: Settings, plan: Plan | None = None) -> SegueApp:
@@ -88,13 +91,20 @@ def create_app(settings: Settings, plan: Plan | None = None) -> SegueApp:
     app = _faust_app(settings, slot)
     batches = app.channel(maxsize=QUEUED_BATCHES)
     worker = Worker(settings, plan, encoder, committer, clock, metrics, outside, on_rebuild=lambda: session.end())  # noqa: PLW0108 (not made yet)
-    ticker = Ticker(settings, clock, outside, lambda: session.owned) if settings.clock == "ticks" else None
+    ticker = None if settings.clock == "none" else Ticker(
+        settings, clock, outside, lambda: session.owned,
+        lambda index, ms: metrics.set("heartbeat_timestamp_seconds", ms / 1000, str(index), "written"),
+    )
     assignment = Assignment(settings, engine, plan.catalog, metrics, RestoreProgress(outside.monotonic), outside)
     source = SignalSource(app, batches, worker, outside)
     session = source.session = Session(
         settings, slot, worker, committer, _decoders(settings, engine, schemas), assignment, clock, metrics, outside,
         source, ticker,
     )
+
+    gauges = Gauges(settings, plan, metrics, clock, outside, worker.owned, lambda: session.lag.waiting,
+                    lambda: session.ready)
+    metrics.before_page(gauges.look)
 
     # a crash must end the process: the default supervisor would restart the agent, and its batch would be gone
     @app.agent(batches, name="segmentation", supervisor_strategy=mode.CrashingSupervisor)
@@ -108,7 +118,7 @@ def create_app(settings: Settings, plan: Plan | None = None) -> SegueApp:
     if ticker is not None:
         app.service(ticker)  # type: ignore[arg-type]
     app.service(source)  # type: ignore[arg-type]
-    app.segue, app.source = worker, source
+    app.segue, app.source, app.slot = worker, source, slot
     return app
 
 
@@ -120,8 +130,9 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
     configure_logs(settings)
     partitions = ready_topics(settings)
     app = create_app(settings, plan)
-    _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(),
-              web=f"http://{app.conf.web_host}:{app.conf.web_port}/metrics")
+    web = f"http://{app.conf.web_host}:{app.conf.web_port}"
+    _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(), web=f"{web}/metrics")
+    target = write_target(settings, app.slot.name, web)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     host = faust.Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
@@ -138,6 +149,8 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
             # after a signal `start` returns when the stop has only begun: this waits for the drain
             host.stop_and_shutdown()
     failure = app.segue.failed or failure or host.crash_reason
+    if failure is None:
+        target.unlink(missing_ok=True)
     _log.info("worker_stopped", failed=failure is not None)
     return _exit_code(failure)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -67,6 +67,8 @@ class Timers:
         self.seen: dict[bytes, bytes] = {}
         self.engine_time_ms = 0
         self.known: list[Layout] = []
+        self.counted: int | None = None
+        self.members: Sequence[int] | None = None
 
     def know(self, layout: Layout) -> None:
         self.known.append(layout)
@@ -74,8 +76,13 @@ class Timers:
     def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
         self.seen.update(stored)
 
-    def resume(self, engine_time_ms: int) -> None:
+    def count_members(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
+        self.counted = self.counted or 0
+        self.counted += len(list(stored))
+
+    def resume(self, engine_time_ms: int, member_counts: Sequence[int] | None) -> None:
         self.engine_time_ms = engine_time_ms
+        self.members = member_counts
 
 
 def recovery(log: Log, exactly_once: bool = True, layout: Layout = LAYOUT) -> Recovery:
