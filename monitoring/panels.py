@@ -13,7 +13,8 @@ SELECTOR: Final = 'job=~"$job", instance=~"$instance"'
 WIDTH: Final = 24
 """of Grafana's grid"""
 SCHEMA_VERSION: Final = 38
-SERIES: Final = re.compile(r"\bsegue_[a-z0-9_]+(?:\{([^}]*)\})?")
+SERIES: Final = re.compile(r"(?<![:\w])segue_[a-z0-9_]+\b(?!:)(?:\{([^}]*)\})?")
+"""a series of a worker with its selector; what rules record has colons"""
 _OF_HISTOGRAM: Final = re.compile(r"_(?:bucket|sum|count)$")
 _DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 
