@@ -346,7 +346,7 @@ class PartitionState:
 
     @property
     def first_timer_ms(self) -> int | None:
-        """By when the first timer that waits is due, to the next 16 s: it may be due earlier. None: none waits."""
+        """When the first timer that waits is due at the latest: to the 16 s, and 17 min if it is far. None: none waits."""
         bucket = self._wheel.first()
         return None if bucket is None else (bucket + 1) << WHEEL_SHIFT
 

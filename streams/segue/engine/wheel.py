@@ -145,8 +145,8 @@ class Wheel:
         return persons
 
     def first(self) -> int | None:
-        """The first bucket there is, to be looked at: what is due soonest is not before it. None: nothing waits."""
-        far = [self._spans[0] << WHEEL_SPAN_SHIFT] if self._spans else []
+        """The last bucket that what is due soonest can be in, to be looked at: of far ones its span's. None: nothing waits."""
+        far = [(self._spans[0] << WHEEL_SPAN_SHIFT) | _MASK] if self._spans else []
         return min([*self._order[:1], *far], default=None)
 
     def tidy(self) -> None:
