@@ -26,10 +26,10 @@ Sample = tuple[dict[str, str], float]
 
 
 class Prometheus:
-    """One server over a folder. `targets`: host:port of the workers, under the job `segue`."""
+    """One server over a folder. `targets`: the files in which workers name themselves; their job is `segue`."""
 
-    def __init__(self, program: Path, folder: Path, targets: Sequence[str], rules: Sequence[Path] = (),
-                 scrape_ms: int = 500) -> None:
+    def __init__(self, program: Path, folder: Path, targets: Path, rules: Sequence[Path] = (),
+                 scrape_ms: int = 1_000) -> None:
         self.address = ""
         """http://host:port, once started"""
         self._folder = folder
@@ -40,7 +40,9 @@ class Prometheus:
             "global": {"scrape_interval": f"{scrape_ms}ms", "scrape_timeout": f"{scrape_ms}ms",
                        "evaluation_interval": f"{scrape_ms}ms"},
             "rule_files": [str(rule.resolve()) for rule in rules],
-            "scrape_configs": [{"job_name": "segue", "static_configs": [{"targets": list(targets)}]}],
+            "scrape_configs": [{"job_name": "segue", "file_sd_configs": [
+                # a folder that is made after this start is seen only by looking again
+                {"files": [str(targets)], "refresh_interval": "1s"}]}],
         }))  # fmt: skip
 
     def __enter__(self) -> Self:

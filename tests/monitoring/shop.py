@@ -13,9 +13,8 @@ from typing import Final, Self
 
 from confluent_kafka import Producer
 
-from segue_agents.embedded.server import free_ports
 from segue_agents.publish import EventPublisher
-from tests.agents.worker.floor import PARTITIONS, Floor, open_floor
+from tests.agents.worker.floor import Floor, open_floor
 
 RULES: Final = """\
 segment: behavior_keen
@@ -26,7 +25,7 @@ enter: product_added then no order_completed within 2 seconds
 exit: order_completed, or 5 seconds after entering
 """
 PERSONS: Final = 200
-EVENTS_A_SECOND: Final = 200
+EVENTS_A_SECOND: Final = 100
 NAMES: Final = ("Product Viewed", "Product Viewed", "Product Added", "Order Completed")
 UNKNOWN_SCHEMA: Final = b"\x00\x00\x00\x03\xe7"
 """Confluent's framing with the id 999"""
@@ -35,24 +34,36 @@ TOO_LATE_MS: Final = 48 * 3_600_000
 
 
 class Shop:
-    """Workers, their web ports, and a thread that publishes. Between `open_shop` and its end."""
+    """Workers, and a thread that publishes. Between `open_shop` and its end."""
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor
-        self.ports = free_ports(2)
         self._over = threading.Event()
         self._failed: BaseException | None = None
         self._load = threading.Thread(target=self._publish, name="load", daemon=True)
 
     @property
-    def targets(self) -> list[str]:
-        """host:port of the workers."""
-        return [f"127.0.0.1:{port}" for port in self.ports]
+    def targets(self) -> Path:
+        """The files in which workers name themselves."""
+        return self.floor.folder / "data" / "prometheus" / "*.json"
 
-    def run_worker(self, slot: int, *flags: str) -> None:
-        """Starts a worker on its port; `flags` come on top."""
-        port = str(self.ports[slot])
-        self.floor.start(slot, "--web-port", port, "--idle-commit-interval-ms", "50", *flags)
+    @property
+    def environment(self) -> dict[str, str]:
+        """What an operator of this app has in theirs."""
+        floor = self.floor
+        return {"SEGUE_BOOTSTRAP": floor.broker, "SEGUE_APP_ID": floor.app, "SEGUE_SOURCES": str(floor.sources),
+                "SEGUE_RULES": str(floor.rules), "SEGUE_DATA_DIR": str(floor.folder / "data"),
+                "SEGUE_OUTPUT_TOPIC": floor.output}  # fmt: skip
+
+    @property
+    def site_topic(self) -> str:
+        """Of what people do on the site: the one that gets events."""
+        return next(source.topic for source in self.floor.catalog.sources if source.name == "site")
+
+    def run_workers(self) -> None:
+        """Two of them, by the environment as it is now."""
+        for slot in (0, 1):
+            self.floor.start(slot, "--commit-interval-ms", "200", "--idle-commit-interval-ms", "100")
 
     def stop_workers(self) -> None:
         """SIGTERM, and waits."""
@@ -68,12 +79,8 @@ class Shop:
         """Records of a schema that nobody has declared, as after a producer's untold deployment."""
         producer = Producer({"bootstrap.servers": self.floor.broker, "linger.ms": 5})
         for _ in range(records):
-            producer.produce(self.floor.inputs[self._site], UNKNOWN_SCHEMA + b"\x02x", b"somebody", partition)
+            producer.produce(self.site_topic, UNKNOWN_SCHEMA + b"\x02x", b"somebody", partition)
         assert producer.flush(20) == 0
-
-    @property
-    def _site(self) -> int:
-        return [source.name for source in self.floor.catalog.sources].index("site")
 
     def _publish(self) -> None:
         chance, publisher = random.Random(1), EventPublisher(self.floor.broker, self.floor.catalog, self.floor.sources)
@@ -112,7 +119,3 @@ def open_shop(broker: str, prefix: str, folder: Path) -> Iterator[Shop]:
     with open_floor(broker, prefix, folder, rules) as floor, Shop(floor) as shop:
         yield shop
 
-
-def partitions() -> range:
-    """Of every topic."""
-    return range(PARTITIONS)
