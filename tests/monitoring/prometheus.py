@@ -28,8 +28,9 @@ Sample = tuple[dict[str, str], float]
 class Prometheus:
     """One server over a folder. `targets`: the files in which workers name themselves; their job is `segue`."""
 
-    def __init__(self, program: Path, folder: Path, targets: Path, rules: Sequence[Path] = (),
-                 scrape_ms: int = 1_000) -> None:
+    def __init__(
+        self, program: Path, folder: Path, targets: Path, rules: Sequence[Path] = (), scrape_ms: int = 1_000
+    ) -> None:
         self.address = ""
         """http://host:port, once started"""
         self._folder = folder

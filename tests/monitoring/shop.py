@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final, Self
 
 from confluent_kafka import Producer
+from tests.agents.worker.floor import Floor, open_floor
 
 from segue_agents.publish import EventPublisher
-from tests.agents.worker.floor import Floor, open_floor
 
 RULES: Final = """\
 segment: behavior_keen
@@ -118,4 +118,3 @@ def open_shop(broker: str, prefix: str, folder: Path) -> Iterator[Shop]:
     rules.write_text(RULES)
     with open_floor(broker, prefix, folder, rules) as floor, Shop(floor) as shop:
         yield shop
-

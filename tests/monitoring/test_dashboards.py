@@ -11,9 +11,9 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import dashboard as models
-
 from monitoring.dashboards import DASHBOARDS, FOLDER, written
 from monitoring.panels import NoSuchMetricError, Panel, Query, Row, as_json, expressions, metric_of, metrics_in, selected
+
 from segue_agents.metrics import METRICS
 
 PROVISIONING: Final = FOLDER.parent / "provisioning"
@@ -81,8 +81,11 @@ def test_a_misspelt_key_is_seen() -> None:
 def lost(ours: Any, theirs: Any, where: str = "") -> list[str]:
     """Where the second does not say what the first says."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        return [gone for key, value in ours.items()
-                for gone in ([f"{where}/{key}"] if key not in theirs else lost(value, theirs[key], f"{where}/{key}"))]
+        return [
+            gone
+            for key, value in ours.items()
+            for gone in ([f"{where}/{key}"] if key not in theirs else lost(value, theirs[key], f"{where}/{key}"))
+        ]
     if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         return [gone for i, pair in enumerate(zip(ours, theirs, strict=True)) for gone in lost(*pair, f"{where}/{i}")]
     return [] if ours == theirs else [where]
@@ -92,7 +95,9 @@ def test_panels_have_names_of_their_own_and_do_not_overlap() -> None:
     """Within a dashboard; and each is inside the grid."""
     for dashboard in DASHBOARDS:
         panels = as_json(dashboard)["panels"]
-        assert len({p["id"] for p in panels}) == len({p["title"] for p in panels if p["type"] != "row"}) + len(dashboard.rows)
+        assert len({p["id"] for p in panels}) == len({p["title"] for p in panels if p["type"] != "row"}) + len(
+            dashboard.rows
+        )
         taken = set[tuple[int, int]]()
         for at in (p["gridPos"] for p in panels):
             cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}

@@ -10,7 +10,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-
 from tests.monitoring import debian
 from tests.monitoring.debian import MACHINES, NAMES, NotToBeHadError, find_tools, member
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import pytest
 import yaml
-
 from monitoring.alerts import ALERTS_PAGE, alerts, between_marks, table
 from monitoring.panels import metrics_in
 from tests.monitoring.debian import Tools
@@ -19,7 +18,6 @@ MONITORING: Final = ROOT / "monitoring"
 RULES: Final = sorted((MONITORING / "rules").glob("*.yml"))
 TESTS: Final = sorted((MONITORING / "tests").glob("*.yml"))
 RUNBOOKS: Final = ROOT / "docs" / "operate" / "runbooks"
-HEADINGS: Final = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 NAMES: Final = sorted({alert.name for alert in alerts()})
 
 
@@ -70,15 +68,6 @@ def test_each_alert_has_its_runbook_and_each_runbook_its_alert() -> None:
         assert (ROOT / alert.runbook_url).exists()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_runbook_says_all_four(name: str) -> None:
-    """Meaning, Impact, Diagnosis and Mitigation, in this order, each with something in it."""
-    title, *sections = re.split(r"^##? ", (RUNBOOKS / f"{name}.md").read_text(), flags=re.MULTILINE)[1:]
-    assert title.partition("\n")[0] == name
-    assert [section.partition("\n")[0] for section in sections] == HEADINGS
-    assert all(len(section.partition("\n")[2].strip()) > 40 for section in sections)
-
-
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: f"{alert.name}-{alert.severity}")
 def test_labels_and_words(alert: Any) -> None:
     """Page or ticket; a summary without labels, so that it can be grouped; a description that says whose and how much."""
@@ -105,7 +94,7 @@ def rules() -> list[dict[str, Any]]:
 def test_pages_are_few() -> None:
     """What somebody is called for at night is for what people feel."""
     assert {a.name for a in alerts() if a.severity == "page"} == {
-        "SegmentLatencyHigh", "PipelineStalled", "PartitionStopped", "NoReadyWorker",
+        "SegmentLatencyHigh", "PipelineStalled", "PartitionStopped", "NoReadyWorker", "OpenTransactionHanging",
     }  # fmt: skip
 
 
