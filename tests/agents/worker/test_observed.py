@@ -10,7 +10,6 @@ import subprocess
 import time
 import urllib.request
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
