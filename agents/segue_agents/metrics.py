@@ -86,7 +86,8 @@ SECTIONS: Final[Mapping[str, tuple[Metric, ...]]] = {
     ),
     "Time": (
         Metric("event_to_segment_latency_seconds", "histogram", (), "seconds",
-               "From an event's arrival in Kafka to the commit of a change it has made; one observation a change.", LATENCY),
+               "From an event's arrival in Kafka to the commit of what it has changed; one observation an event that rules "
+               "read, whether it has changed anything or not.", LATENCY),
         Metric("event_processing_duration_seconds", "histogram", (), "seconds",
                "What an event took to be worked off, its share of its batch; the sum is the time spent on all of "
                "them.", PER_EVENT),

@@ -180,7 +180,5 @@ class Step:
     """
     jumps: Mapping[tuple[int, bool], int] = field(default_factory=dict)
     """(segment, entered) -> how many of the changes"""
-    arrival_ms: Int64s | None = None
-    """`Batch.arrival_ms` of the events that made changes, one a change; None if the batch has none"""
     due_ms: list[int] = field(default_factory=list)
     """of each of `timers_fired`: when it was due"""

@@ -58,8 +58,8 @@ class Accounts:
         counted["timers_fired_total",] += step.timers_fired
         for (segment, entered), changes in step.jumps.items():
             counted["segment_changes_total", self._segments[segment], "entered" if entered else "exited"] += changes
-        if step.arrival_ms is not None and len(step.arrival_ms):
-            self._arrivals.append(step.arrival_ms)
+        if batch.arrival_ms is not None:
+            self._arrivals.append(batch.arrival_ms)
         self._due_ms += step.due_ms
         if (events := sum(batch.consumed.values())) > 0:  # work that is dropped later was work all the same
             self._metrics.observe("event_processing_duration_seconds", took_s / events, events)

@@ -75,9 +75,10 @@ class Gauges:
         metrics, clock_ms, delays = self._metrics, self._clock.now_ms(), []
         for o in owned:
             index, time_ms, timer_ms = str(o.index), o.state.engine_time_ms, o.state.first_timer_ms
-            delays.append(max(0, clock_ms - time_ms) / 1000)
-            metrics.set("engine_time_seconds", time_ms / 1000, index)
-            metrics.set("watermark_delay_seconds", delays[-1], index)
+            if time_ms:  # none before the first tick or event of all
+                delays.append(max(0, clock_ms - time_ms) / 1000)
+                metrics.set("engine_time_seconds", time_ms / 1000, index)
+                metrics.set("watermark_delay_seconds", delays[-1], index)
             metrics.set("timer_lateness_seconds", 0 if timer_ms is None else max(0, clock_ms - timer_ms) / 1000, index)
             metrics.set("heartbeat_timestamp_seconds", o.heartbeat_ms / 1000, index, "applied")
             metrics.set("heartbeat_timestamp_seconds", o.committed_heartbeat_ms / 1000, index, "committed")

@@ -128,7 +128,7 @@ def without(batch: Batch, dropped: Sequence[int]) -> Batch:
         ids=None,
         bodies=[],
         records=[],
-        arrival_ms=None if batch.arrival_ms is None else batch.arrival_ms[kept],
+        arrival_ms=None,
     )
 
 

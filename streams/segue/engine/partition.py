@@ -27,7 +27,7 @@ from segue.errors import StateError
 from segue.limits import MIGRATED_AT_ONCE, WHEEL_SHIFT
 from segue.plan.layout import BITS, BUCKET, DUE, JUMPS, LOG, SETTLED, SLOTS
 from segue.plan.stored import Layout
-from segue.records import NEVER, Batch, Change, Int64s, Rejected, Step
+from segue.records import NEVER, Batch, Change, Rejected, Step
 
 _NO_BUCKET = NEVER >> WHEEL_SHIFT
 _HEAD = np.dtype([("due", ">i8"), ("tag", ">u4")])
@@ -196,7 +196,6 @@ class PartitionState:
             rejected=rejected,
             dropped=dropped,
             jumps=jumps,
-            arrival_ms=_arrivals(batch, changes),
             due_ms=self._due_ms,
         )
 
@@ -354,13 +353,6 @@ class PartitionState:
         """Persons in memory who are in the segment now."""
         bit = self._program.plan.segment_bit(segment)
         return [p for p, s in self.states.items() if s[BITS] & bit]
-
-
-def _arrivals(batch: Batch, changes: list[Any]) -> Int64s | None:
-    """When the events behind the changes came to Kafka; a change of time alone has none."""
-    if batch.arrival_ms is None:
-        return None
-    return batch.arrival_ms[[r for c in changes if (r := c[5]) is not None]]
 
 
 def _packed(state: State) -> list[Any]:

@@ -132,6 +132,16 @@ def test_behind_are_all_segments_when_a_partition_s_time_stands_still(world: Wor
     assert world.value("watermark_delay_seconds", partition="0") == 0
 
 
+def test_a_partition_that_has_no_time_yet_is_not_behind(world: World) -> None:
+    """Before its first tick; what waits then is the tick."""
+    world.has(0, site=NOW_MS).state.resume(0)
+    world.waiting = {("segue-app-clock", 0): (1, NOW_MS)}
+    assert world.stale()["viewers"] == set()
+    assert world.value("watermark_delay_seconds", partition="0") is None
+    world.now_ms += 15 * MINUTE + 1
+    assert world.stale()["viewers"] == {"silent", "behind"}
+
+
 def test_behind_is_who_reads_a_topic_whose_records_wait(tmp_path: Path) -> None:
     """Without ticks a partition's time says nothing, and records that wait for their commit do; a partition that is not
     restored yet has some as well."""
