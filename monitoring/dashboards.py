@@ -39,10 +39,10 @@ OVERVIEW: Final = Dashboard(
     "overview", "Segue / Overview", "Do people enter and leave their segments in time, and if not, where does it stand?",
     (
         Row("Now", (
-            Panel("Slow changes", "percentunit", (Query(
+            Panel("Slow events", "percentunit", (Query(
                 '1 - sum(rate(segue_event_to_segment_latency_seconds_bucket{le="2.0"}[5m]))'
                 " / sum(rate(segue_event_to_segment_latency_seconds_count[5m]))"),), "stat", 0.01,
-                "Share of the changes of the last 5 minutes that came more than 2 s after their events; 1 % is allowed."),
+                "Share of the events of the last 5 minutes that took more than 2 s to the commit; 1 % is allowed."),
             Panel("Oldest heartbeat", "s", (Query(f"max({AGE})"),), "stat", 60,
                   "Age of the newest tick committed, of the partition where it is oldest. Up to 12 s is well."),
             Panel("Workers", "short", (

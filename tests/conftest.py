@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.monitoring.debian import NotToBeHadError, Tools, find_tools
 
 from segue_agents.embedded import Broker
-from tests.monitoring.debian import NotToBeHadError, Tools, find_tools
 
 GIVEN = "SEGUE_TEST_BROKER"
 _run = ExitStack()

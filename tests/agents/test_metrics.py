@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.monitoring.debian import Tools
 
 from segue_agents.metrics import LABEL_VALUES, METRICS, OTHER, PREFIX, Metrics, table_markdown
 
 PAGE = Path(__file__).parents[2] / "docs" / "operate" / "metrics.md"
-PROMTOOL = shutil.which("promtool")
 
 
 def page() -> bytes:
@@ -35,10 +34,9 @@ def page() -> bytes:
     return metrics.page()
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian's package prometheus)")
-def test_promtool_finds_nothing() -> None:
+def test_promtool_finds_nothing(tools: Tools) -> None:
     """`promtool check metrics` is clean."""
-    said = subprocess.run([str(PROMTOOL), "check", "metrics"], input=page(), capture_output=True, timeout=20, check=False)
+    said = subprocess.run([tools.promtool, "check", "metrics"], input=page(), capture_output=True, timeout=20, check=False)
     assert (said.returncode, said.stderr) == (0, b"")
 
 

@@ -4,18 +4,19 @@ true under load, after a kill and when partitions have moved."""
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import time
 import urllib.request
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 from tests.agents.worker.conftest import wait_until
+from tests.monitoring.debian import Tools
 
 from segue.engine import Engine
 from segue_agents.codecs.changes import decode_change
@@ -26,7 +27,6 @@ from segue_agents.state.store import Store
 if TYPE_CHECKING:
     App = Any
 
-PROMTOOL = shutil.which("promtool")
 MARK = "canary"
 EVENTS = 400
 TICKS = {"clock": "ticks", "clock_interval_ms": 100, "clock_delay_ms": 100, "session_timeout_ms": 6_000}
@@ -140,20 +140,19 @@ def committed(app: App) -> bool:
         group.close()
 
 
-def checked(page: Page) -> None:
+def checked(page: Page, promtool: Path) -> None:
     """The names are the list's, no word of a record is on it, and `promtool check metrics` finds nothing."""
     assert MARK not in page.text
     known = {PREFIX + m.name for m in METRICS}
     names = {s.name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") for s in page.samples}
     assert {n for n in names if n.startswith(PREFIX)} <= known
-    if PROMTOOL is not None:
-        said = subprocess.run([PROMTOOL, "check", "metrics"], input=page.text.encode(), capture_output=True, timeout=20,
-                              check=False)  # fmt: skip
-        assert (said.returncode, said.stderr) == (0, b"")
+    said = subprocess.run([promtool, "check", "metrics"], input=page.text.encode(), capture_output=True, timeout=20,
+                          check=False)  # fmt: skip
+    assert (said.returncode, said.stderr) == (0, b"")
 
 
 @pytest.mark.timeout(240)
-def test_two_workers_of_a_host_seen_from_outside(app: App) -> None:
+def test_two_workers_of_a_host_seen_from_outside(app: App, tools: Tools) -> None:
     """Each is found, tells the truth of its partitions, and what is left after a kill tells that of all of them."""
     for slot in ("0", "1"):
         app.start(slot, **TICKS)
@@ -163,7 +162,7 @@ def test_two_workers_of_a_host_seen_from_outside(app: App) -> None:
     publish(app, 300)
     pages = settled(app, "0", "1")
     for page in pages:
-        checked(page)
+        checked(page, tools.promtool)
     told_of_the_load(pages, app.prefix)
     told_of_time(app, "0", "1")
     assert members(*settled(app, "0", "1")) == changed(app) != Counter()
@@ -177,7 +176,7 @@ def test_two_workers_of_a_host_seen_from_outside(app: App) -> None:
     assert page.sum("state_recovery_duration_seconds_count") >= 2
     publish(app, 100)
     (page,) = settled(app, "0")
-    checked(page)
+    checked(page, tools.promtool)
     before = members(page)
     assert app.end("0") == 0
     assert targets(app).keys() == {"1"}
