@@ -50,7 +50,7 @@ def topic_prefix() -> str:
 
 @pytest.fixture(scope="session")
 def tools() -> Tools:
-    """prometheus and promtool: those on PATH, else Debian's from the cache. Without them the test is skipped, and says why."""
+    """prometheus and promtool: on PATH, else Debian's from the cache. Without them a test is skipped, and says why."""
     try:
         return find_tools()
     except NotToBeHadError as why:
