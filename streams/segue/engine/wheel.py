@@ -145,7 +145,7 @@ class Wheel:
         return persons
 
     def first(self) -> int | None:
-        """The last bucket that what is due soonest can be in, to be looked at: of far ones its span's. None: nothing waits."""
+        """The last bucket that what is due soonest can be in, of far ones the last of its span. None: nothing waits."""
         far = [(self._spans[0] << WHEEL_SPAN_SHIFT) | _MASK] if self._spans else []
         return min([*self._order[:1], *far], default=None)
 

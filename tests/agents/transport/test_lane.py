@@ -122,10 +122,12 @@ def test_a_heartbeat_goes_with_the_batch_that_takes_its_tick() -> None:
     lane.at_end("site", 0)
     assert (lane.heartbeat_ms, heartbeats(lane)) == (NOW_MS, [0])
     lane.feed("site", [record(5)])
-    lane.feed("clock", [Record(encode_tick(NOW_MS + t), i) for i, t in enumerate((6, 7), 1)])
+    lane.feed("clock", [Record(encode_tick(NOW_MS + t), i) for i, t in enumerate((4, 7), 1)])
     assert lane.heartbeat_ms == NOW_MS + 2
-    assert heartbeats(lane) == [None], "the event alone: more of its source may come before the ticks"
-    lane.at_end("site", 6)
+    assert heartbeats(lane) == [1], "before the second more of the source may come"
+    lane.feed("site", [record(6)])
+    assert heartbeats(lane) == [None]
+    lane.at_end("site", 7)
     assert heartbeats(lane) == [2]
 
 

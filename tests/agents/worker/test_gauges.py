@@ -108,6 +108,8 @@ def test_silent_is_a_segment_none_of_whose_sources_has_a_new_event(world: World)
     world.now_ms += 1
     world.owned[0].state.resume(world.now_ms)
     assert world.stale()["viewers"] == {"silent"}
+    world.owned[1].newest_ms[world.topics["email"]] = NOW_MS
+    assert world.stale() == {"viewers": {"silent"}, "openers": set(), "both": set(), "tenth": set()}
 
 
 def test_a_source_without_any_event_is_silent_from_the_start_on(world: World) -> None:
