@@ -73,4 +73,4 @@ bench-full: setup ## ... everything, an hour or more; ARGS="--workload FOLDER" a
 
 clean: ## remove what was made here; the download cache stays
 	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	@find agents bench schemas streams tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find agents bench monitoring schemas streams tests -name __pycache__ -type d -prune -exec rm -rf {} +

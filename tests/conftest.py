@@ -1,4 +1,4 @@
-"""What every test may ask for: one real Kafka for the whole run, and topic names of its own."""
+"""What every test may ask for: one real Kafka for the whole run, topic names of its own, and Prometheus' programs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.monitoring.debian import NotToBeHadError, Tools, find_tools
 
 from segue_agents.embedded import Broker
 
@@ -45,3 +46,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def topic_prefix() -> str:
     """Unique per test, so that tests share the broker and nothing else: use it for topics, groups and app ids."""
     return f"t{uuid.uuid4().hex[:10]}-"
+
+
+@pytest.fixture(scope="session")
+def tools() -> Tools:
+    """prometheus and promtool: on PATH, else Debian's from the cache. Without them a test is skipped, and says why."""
+    try:
+        return find_tools()
+    except NotToBeHadError as why:
+        pytest.skip(str(why))

@@ -44,6 +44,7 @@ from segue_agents.settings import Settings
 from segue_agents.state.progress import RestoreProgress
 from segue_agents.state.slot import Slot
 from segue_agents.status import Standing, rules_of
+from segue_agents.targets import write_target
 from segue_agents.topics import ready_topics
 from segue_agents.transport.assignment import Assignment
 from segue_agents.transport.clients import producer_config
@@ -55,6 +56,7 @@ from segue_agents.web.address import Address, forget_address, write_address
 from segue_agents.web.pages import Pages
 from segue_agents.web.server import WebServer, listen
 from segue_agents.worker.clock import Clock, Ticker
+from segue_agents.worker.gauges import Gauges
 from segue_agents.worker.loop import Worker
 
 CHANGE_SCHEMA: Final = "segue.SegmentChange"
@@ -74,8 +76,7 @@ class SegueApp(faust.App):
     BootStrategy = OwnTransport
     segue: Worker
     source: SignalSource
-    web_folder: Path
-    """of the file that says where the web port is"""
+    slot: Slot
 
 
 def create_app(settings: Settings, plan: Plan | None = None, recent: Recent | None = None) -> SegueApp:
@@ -100,13 +101,19 @@ def create_app(settings: Settings, plan: Plan | None = None, recent: Recent | No
     app = _faust_app(settings, slot)
     batches = app.channel(maxsize=QUEUED_BATCHES)
     worker = Worker(settings, plan, encoder, committer, clock, metrics, outside, on_rebuild=lambda: session.end())  # noqa: PLW0108 (not made yet)
-    ticker = Ticker(settings, clock, outside, lambda: session.owned) if settings.clock == "ticks" else None
+    ticker = None if settings.clock == "none" else Ticker(
+        settings, clock, outside, lambda: session.owned,
+        lambda index, ms: metrics.set("heartbeat_timestamp_seconds", ms / 1000, str(index), "written"),
+    )
     assignment = Assignment(settings, engine, plan.catalog, metrics, RestoreProgress(outside.monotonic), outside)
     source = SignalSource(app, batches, worker, outside)
     session = source.session = Session(
         settings, slot, worker, committer, _decoders(settings, engine, schemas), assignment, clock, metrics, outside,
         source, ticker,
     )
+
+    gauges = Gauges(settings, plan, metrics, clock, outside, worker.owned, lambda: session.lag.waiting,
+                    lambda: session.ready)
 
     # a crash must end the process: the default supervisor would restart the agent, and its batch would be gone
     @app.agent(batches, name="segmentation", supervisor_strategy=mode.CrashingSupervisor)
@@ -116,11 +123,11 @@ def create_app(settings: Settings, plan: Plan | None = None, recent: Recent | No
     standing = Standing(settings, slot.name, rules_of(plan, engine.program.layout.id, settings.rules), worker, session,
                         assignment, source, recent or Recent(outside.wall_ms), outside)
     pages = Pages(access, standing.status, metrics.page)
-    app.web_server(WebServer(access, pages, listen(settings.web_host, settings.web_port), standing.beat))
+    app.web_server(WebServer(access, pages, listen(settings.web_host, settings.web_port), standing.beat, gauges.look))
     if ticker is not None:
         app.service(ticker)  # type: ignore[arg-type]
     app.service(source)  # type: ignore[arg-type]
-    app.segue, app.source, app.web_folder = worker, source, slot.folder
+    app.segue, app.source, app.slot = worker, source, slot
     return app
 
 
@@ -137,7 +144,8 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
     url = str(app.web_server_url)
     _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(), web=f"{url}/metrics")
     certificate = None if settings.web_tls_cert is None else str(settings.web_tls_cert.absolute())
-    write_address(app.web_folder, Address(url, os.getpid(), certificate))
+    write_address(app.slot.folder, Address(url, os.getpid(), certificate))
+    target = write_target(settings, app.slot.name, url)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     host = faust.Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
@@ -153,8 +161,10 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
         with suppress(Exception):  # it raises what the crash was, which we have
             # after a signal `start` returns when the stop has only begun: this waits for the drain
             host.stop_and_shutdown()
-        forget_address(app.web_folder)
+        forget_address(app.slot.folder)
     failure = app.segue.failed or failure or host.crash_reason
+    if failure is None:
+        target.unlink(missing_ok=True)
     _log.info("worker_stopped", failed=failure is not None)
     return _exit_code(failure)
 

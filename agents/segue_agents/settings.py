@@ -88,6 +88,10 @@ class Settings:
     breaker_ratio: float = _setting(
         0.5, "share of a partition's last 10,000 records whose refusal stops it likewise; 0: never", least=0, most=1
     )
+    stale_after_ms: int = _setting(
+        900_000, "a segment is stale when no event of its sources is newer, or a partition is further behind; for metrics",
+        least=1_000,
+    )
     web_host: str = _setting("127.0.0.1", "where metrics, probes and the status page are served: an address or a name")
     web_port: int = _setting(0, "its port; 0: a free one, which the log names", least=0, most=65_535)
     web_auth: Literal["required", "none", "closed"] = _setting(

@@ -158,7 +158,10 @@ class SessionView(Protocol):
     is_open: bool
     joined: bool
     assigned: tuple[int, ...]
-    lags: dict[tuple[str, int], int]
+
+    @property
+    def lags(self) -> dict[tuple[str, int], int]:
+        """Topic, index -> records that wait for their commit."""
 
 
 class RestoreView(Protocol):

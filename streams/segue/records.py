@@ -9,6 +9,7 @@ Times are milliseconds since the epoch, persons are the record keys' bytes, offs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -129,6 +130,12 @@ class Batch:
     """[rows] beside `ids`; empty if that is None"""
     records: list[Any] = field(default_factory=list)
     """[rows] beside `ids`: the shell's handles; empty if that is None"""
+    arrival_ms: Int64s | None = None
+    """[rows] the Kafka records' own timestamps; None: nobody asks"""
+    arrived_ms: int = 0
+    """the newest timestamp of the Kafka records taken; 0: none was good"""
+    newest_ms: dict[int, int] = field(default_factory=dict)
+    """per source index: the newest time of its good records, of no concern to any rule too; sources without are absent"""
 
 
 class Change(NamedTuple):
@@ -171,3 +178,7 @@ class Step:
 
     For every batch the sum of `consumed` is applied + late + duplicates + irrelevant + what both reject.
     """
+    jumps: Mapping[tuple[int, bool], int] = field(default_factory=dict)
+    """(segment, entered) -> how many of the changes"""
+    due_ms: list[int] = field(default_factory=list)
+    """of each of `timers_fired`: when it was due"""

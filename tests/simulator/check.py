@@ -174,6 +174,11 @@ def _check_state(world: Any, index: int, committed: dict[str, int], want: Expect
     stored = decode_checkpoint(rows.pop(KEY))
     assert stored.offsets == checkpoint.offsets, f"O4 partition {index}: the store is of {stored.offsets}"
     assert rows == held, f"O4 partition {index}: store and changelog differ at {_differing(rows, held)}"
+    counted = world.scene.engine.partition(index)
+    counted.know(owned.known.layout)
+    counted.count_members(row for row in rows.items() if row[0] != owned.known.key)
+    assert owned.members == checkpoint.members == counted.member_counts, \
+        f"partition {index}: members {owned.members}, {checkpoint.members} in its checkpoint, {counted.member_counts} are"
     for person in owned.state.states:
         assert owned.state.encode(person) == rows.get(person), f"O4 partition {index}: memory and store differ at {person!r}"
 

@@ -56,7 +56,10 @@ class Counts:
     def set(self, name: str, value: float, *_labels: str) -> None:
         pass
 
-    def observe(self, name: str, value: float, *_labels: str) -> None:
+    def observe(self, name: str, value: float, times: int = 1) -> None:
+        pass
+
+    def observe_all(self, name: str, values: Any) -> None:
         pass
 
     def forget(self, _partition: int) -> None:

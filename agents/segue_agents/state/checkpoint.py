@@ -47,6 +47,12 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """store only: False while a restore is under way"""
     persons: int = -1
     """with a stored state, after it; -1: not counted"""
+    members: list[int] | None = None
+    """per segment of the layout: the persons whose state says that they are in it; None: not counted"""
+    newest_ms: dict[str, int] = {}
+    """topic -> the time of the newest event applied"""
+    heartbeat_ms: int = 0
+    """when the newest tick applied was written; without ticks, the newest event; 0: none"""
     written_ms: int = 0
     """store only: the wall's time of the write, by which a copy too old to be caught up is known; 0: not noted"""
 

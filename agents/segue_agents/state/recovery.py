@@ -8,7 +8,7 @@ end all states are read once, checksums verified, for their timers, and counted:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -42,8 +42,11 @@ class Restorable(Protocol):
     def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
         """Note the timers of stored states: persons and encoded states."""
 
-    def resume(self, engine_time_ms: int) -> None:
-        """Go on from here."""
+    def count_members(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
+        """Count the members of segments among them: the checkpoint does not say."""
+
+    def resume(self, engine_time_ms: int, member_counts: Sequence[int] | None) -> None:
+        """Go on from here. `member_counts`: None if they have been counted."""
 
 
 class Cancelled(Exception):
@@ -83,8 +86,8 @@ class Recovery:
     """of the rules the partition goes on with"""
     app_id: str
     exactly_once: bool
-    progress: Callable[[int, float], None]
-    """partition, share restored: told now and then"""
+    progress: Callable[[int, float, int], None]
+    """partition, share restored, records of the changelog that are left: told now and then"""
     cancelled: threading.Event
     outside: Outside
     on_set_aside: Callable[[], None] = lambda: None
@@ -99,8 +102,8 @@ class Recovery:
         self._say_room(folder)
         recovered, standing = self._with_room(index, folder, committed, make)
         if recovered.checkpoint is not None:
-            recovered.partition.resume(recovered.checkpoint.engine_time_ms)
-        self.progress(index, 1.0)
+            recovered.partition.resume(recovered.checkpoint.engine_time_ms, self._members(recovered.checkpoint))
+        self.progress(index, 1.0, 0)
         _log.info("partition_ready", partition=index, how=standing.way.name.lower(), persons=recovered.persons,
                   seconds=round(self.outside.monotonic() - started, 3))
         return recovered
@@ -260,7 +263,8 @@ class Recovery:
                 if len(records) >= WRITE_AT_ONCE:
                     writer.write(records, _at(links.found, at, whole=False))
                     records = []
-                self.progress(recovered.index, (piece.next_offset - start) / max(1, end - start))
+                left = max(0, end - piece.next_offset)
+                self.progress(recovered.index, 1 - left / max(1, end - start), left)
             writer.wait()
         links.end()
         self._say_links(recovered, links, whole)
@@ -289,7 +293,8 @@ class Recovery:
         not, records were deleted, and only the count of persons can say that nobody is missing.
         """
         self._adopt(recovered)
-        recovered.persons = persons = self._fill(recovered.store, recovered.partition)
+        counts = recovered.checkpoint is None or self._members(recovered.checkpoint) is None
+        recovered.persons = persons = self._fill(recovered.store, recovered.partition, counts)
         said = recovered.checkpoint.persons if recovered.checkpoint is not None else -1
         if begins and said == -1:
             raise Doubtful(f"it begins at offset {begins}, and no checkpoint says how many persons there are")
@@ -311,14 +316,20 @@ class Recovery:
         if recovered.known_is_new and checkpoint.layout_id:
             _log.info("rules_changed", partition=recovered.index, new_leaves=len(recovered.known.started_ms))
 
-    def _fill(self, store: Store, partition: Restorable) -> int:
-        """The timers of all stored states; their number."""
+    def _members(self, checkpoint: Checkpoint) -> list[int] | None:
+        """Those of its layout's segments are those of these rules' only when it is the same."""
+        return checkpoint.members if checkpoint.layout_id == self.layout.id else None
+
+    def _fill(self, store: Store, partition: Restorable, counts: bool) -> int:
+        """The timers of all stored states; their number. `counts`: their members as well."""
         persons = 0
         restore = partition.restore
         for piece in store.pieces():
             if self.cancelled.is_set():
                 raise Cancelled
             restore(piece)
+            if counts:
+                partition.count_members(piece)
             persons += len(piece)
         return persons
 

@@ -179,10 +179,12 @@ class Assignment:
                 self._settings.guarantee == "exactly_once", self._progress, cancelled, self._outside,
                 lambda: self._metrics.add("stores_set_aside_total", 1),
             )
-            self._progress(index, 0.0)
+            self._progress(index, 0.0, 0)
+            began_s = self._outside.monotonic()
             recovered = recovery.recover(
                 index, slot.partition_folder(index), committed, partial(self._engine.partition, index)
             )
+            self._metrics.observe("state_recovery_duration_seconds", self._outside.monotonic() - began_s)
             self._metrics.add("transactions_torn_total", recovered.torn)
             state = cast("PartitionState", recovered.partition)
             checkpoint = recovered.checkpoint
@@ -202,8 +204,9 @@ class Assignment:
                 changelog.close()
             self._at_once.release()
 
-    def _progress(self, index: int, share: float) -> None:
+    def _progress(self, index: int, share: float, records: int) -> None:
         self._metrics.set("restore_progress_ratio", share, str(index))
+        self._metrics.set("state_recovery_remaining_records", records, str(index))
         self._bar(index, share)
         self.restoring[index] = share
 

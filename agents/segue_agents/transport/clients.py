@@ -133,7 +133,6 @@ def clock_config(settings: Settings) -> dict[str, Any]:
         "linger.ms": 0,
         "queue.buffering.max.messages": 1_000,
         "message.timeout.ms": 5_000,  # an older tick is no news
-        "delivery.report.only.error": True,
     }
 
 

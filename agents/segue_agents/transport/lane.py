@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -29,8 +30,8 @@ class Signal:
     """nothing more was waiting in Kafka"""
     holds: bool
     """rows have been read that wait for other sources, of whatever partition of this worker"""
-    arrived_ms: int
-    """when the newest record read so far arrived in Kafka"""
+    heartbeat_ms: int
+    """when the newest tick the batch takes was written; without ticks, when its newest event was; 0: it takes none"""
 
 
 @dataclass(slots=True)
@@ -43,10 +44,13 @@ class Lane:
     decoders: Mapping[str, Learner]
     """by topic"""
     clock_topic: str
-    positions: dict[str, int] = field(default_factory=dict)
-    """topic -> the offset to be read next"""
+    has_ticks: bool = True
+    """or time passes by events alone"""
     paused: set[str] = field(default_factory=set)
-    arrived_ms: int = 0
+    heartbeat_ms: int = 0
+    """when the newest tick read was written; without ticks, the newest event"""
+    ticks: deque[tuple[int, int]] = field(default_factory=deque)
+    """(offset, when it was written) of those that are in no batch yet"""
     fed: bool = False
     """something came since the last look"""
     holds: bool = False
@@ -59,20 +63,29 @@ class Lane:
     def feed(self, topic: str, messages: list[Any]) -> None:
         """Messages of one of this index's partitions."""
         self.fed = True
-        self.positions[topic] = messages[-1].offset() + 1
         if topic == self.clock_topic:
             for message in messages:
                 time_ms = decode_tick(message.value())
                 if time_ms is not None:
                     self.merger.tick(time_ms, message.offset())
+                    self.ticks.append((message.offset(), message.timestamp()[1]))
+                    self.heartbeat_ms = max(self.heartbeat_ms, self.ticks[-1][1])
             return
         source = self.decoders[topic].source_index
-        self.arrived_ms = max(self.arrived_ms, messages[-1].timestamp()[1])
+        if not self.has_ticks:
+            self.heartbeat_ms = max(self.heartbeat_ms, messages[-1].timestamp()[1])
         columns = self.waiting_for_schemas.feed(topic, messages)
         if columns is not None:
             self.merger.feed(source, columns)
         if self.waiting_for_schemas.holds(topic):
             self.merger.hold(source)
+
+    def signal(self, batch: Batch, caught_up: bool, holds: bool) -> Signal:
+        """A batch of this lane's merger on its way."""
+        heartbeat_ms = 0 if self.has_ticks else batch.arrived_ms
+        while batch.clock_offset is not None and self.ticks and self.ticks[0][0] < batch.clock_offset:
+            heartbeat_ms = max(heartbeat_ms, self.ticks.popleft()[1])
+        return Signal(batch, self.epoch, caught_up, holds, heartbeat_ms)
 
     def release(self) -> None:
         """What waited for a schema that has become known."""
@@ -85,7 +98,6 @@ class Lane:
     def at_end(self, topic: str, offset: int) -> None:
         """The end of a partition."""
         self.fed = True
-        self.positions[topic] = offset
         if topic != self.clock_topic and self.waiting_for_schemas.at_end(topic, offset):
             self.merger.at_end(self.decoders[topic].source_index)
 

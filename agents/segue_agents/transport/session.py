@@ -30,8 +30,10 @@ from segue_agents.topics import clock_topic
 from segue_agents.transport.asking import committed_offsets, resume_at_once
 from segue_agents.transport.assignment import Assignment, Ready, Refused, starting_offsets
 from segue_agents.transport.clients import source_config
+from segue_agents.transport.lag import Lag
 from segue_agents.transport.lane import Lane, Signal
 from segue_agents.transport.open_transactions import OpenTransactions
+from segue_agents.transport.rebalance import Rebalance
 from segue_agents.transport.split import Run, runs
 from segue_agents.worker.clock import Clock, Ticker
 from segue_agents.worker.loop import Worker
@@ -41,7 +43,7 @@ READ_AT_ONCE: Final = 5_000
 READ_EVERY_S: Final = 0.003
 """at most so often while little comes: a read of a few records costs as much as one of hundreds"""
 POLL_S: Final = 0.1
-LAG_EVERY_S: Final = 1.0
+LOOKED_EVERY_S: Final = 1.0
 _log = structlog.get_logger(__name__)
 
 _PASSING: Final = frozenset({
@@ -86,12 +88,12 @@ class Session:
         """the group has said which partitions are this worker's, if any"""
         self.assigned: tuple[int, ...] = ()
         """indexes, those included whose state is not back yet"""
-        self.lags: dict[tuple[str, int], int] = {}
-        """topic, index -> records of the log not yet worked off, of lanes that run; a new dict each time"""
         self._over = False
         self._staying = False
         self._open_transactions = OpenTransactions(metrics, 2 * settings.transaction_timeout_ms / 1000)
-        self._polled_at = self._read_at = self._lag_at = 0.0
+        self.lag = Lag()
+        self._rebalance = Rebalance(metrics, outside)
+        self._polled_at = self._read_at = self._looked_at = 0.0
 
     @property
     def owned(self) -> list[int]:
@@ -102,6 +104,21 @@ class Session:
     def over(self) -> bool:
         """Nothing more is to be had from it; the next one may begin."""
         return self._over or self._worker.failed is not None
+
+    @property
+    def lags(self) -> dict[tuple[str, int], int]:
+        """Topic, index -> records that wait for their commit. From any thread."""
+        return {key: records for key, (records, _) in self.lag.waiting.items()}
+
+    @property
+    def all_run(self) -> bool:
+        """The state of everything assigned is back. What the breaker has stopped counts: its state is. From any thread."""
+        return {i for _, i in tuple(self._assigned)} <= self._lanes.keys() | self._worker.stopped
+
+    @property
+    def ready(self) -> bool:
+        """There is a producer, the group has said what is ours, none included, and all of that runs. From any thread."""
+        return self.joined and self._committer.is_open and self._worker.failed is None and self.all_run
 
     def end(self) -> None:
         """Everything uncommitted was dropped: this session is over. From any thread."""
@@ -116,6 +133,7 @@ class Session:
         """
         self._over = False
         self._committer.open()
+        self._metrics.set("producer_up", 1)
         self._consumer = self._outside.consumer(
             {**source_config(self._settings, self._slot.name), "stats_cb": self._on_statistics}
         )
@@ -152,6 +170,8 @@ class Session:
             self._consumer.close()  # calls _on_revoke
             self._consumer = None
         self._let_go(None, keep=False)
+        self._rebalance.over()
+        self._metrics.set("producer_up", 0)
 
     def _poll(self, timeout_s: float) -> Any:
         self._worker.watchdog.polled(self._outside.monotonic())
@@ -176,8 +196,10 @@ class Session:
                 self._judge(run)
             elif lane is not None and run.topic is not None:
                 lane.at_end(run.topic, run.messages[0].offset())
+                self.lag.at_end(run.topic, run.partition, run.messages[0].offset())
         elif lane is not None and run.topic is not None:
             lane.feed(run.topic, run.messages)
+            self.lag.read(run.topic, run.partition, run.messages)
 
     def _judge(self, run: Run) -> None:
         error, where = run.error, f"{run.topic} partition {run.partition}"
@@ -216,7 +238,7 @@ class Session:
                     break
                 lane.holds = lane.waiting() > 0
                 holds = any(other.holds for other in self._lanes.values())
-                self._bridge.put(Signal(batch, lane.epoch, caught_up, holds, lane.arrived_ms), self._stay)
+                self._bridge.put(lane.signal(batch, caught_up, holds), self._stay)
                 self._resume_after_stay()
             if caught_up:
                 lane.fed = False
@@ -247,18 +269,17 @@ class Session:
             if resume:
                 resume_at_once(self._consumer, [TopicPartition(t, lane.index) for t in resume])
         now = self._outside.monotonic()
-        if now - self._lag_at < LAG_EVERY_S:
+        if now - self._looked_at < LOOKED_EVERY_S:
             return
-        self._lag_at = now
-        lags = {}
+        self._looked_at = now
+        committed = {o.index: o.previous for o in list(self._worker.owned.values())}
+        fetched = {(t, i) for i, lane in self._lanes.items() for t in self._topics if t not in lane.paused}
+        self.lag.look(self._consumer, committed, fetched, now, self._outside.wall_ms())
         for lane in self._lanes.values():
-            for topic, position in lane.positions.items():
-                _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, lane.index), cached=True)
-                lags[topic, lane.index] = lag = max(0, high - position)
-                self._metrics.set("lag_records", lag, topic, str(lane.index))
-        self.lags = lags
+            if lane.heartbeat_ms:
+                self._metrics.set("heartbeat_timestamp_seconds", lane.heartbeat_ms / 1000, str(lane.index), "read")
         if self._settings.guarantee == "at_least_once":
-            self._follow({o.index: o.previous for o in list(self._worker.owned.values())}, wait=False)
+            self._follow(committed, wait=False)
 
     # --- partitions come and go: called back inside poll() and close(), on this thread
 
@@ -276,6 +297,8 @@ class Session:
         self._assigned |= {(p.topic, p.partition) for p in assigned}
         self.joined = True
         self._tell_assigned()
+        self.lag.assigned(offsets.positions)
+        self._rebalance.begins("assigned")
         _log.info("partitions_assigned", partitions=sorted(offsets.committed))
         self._assignment.begin(self._slot, offsets, set(self._topics))
 
@@ -286,6 +309,7 @@ class Session:
         silent_s = self._outside.monotonic() - self._polled_at
         keep = silent_s < self._settings.max_poll_interval_ms / 2_000
         _log.info("partitions_revoked", partitions=sorted(indexes), kept=keep)
+        self._rebalance.begins("revoked", half=not self._incremental)
         committed = self._let_go(group, keep, indexes)
         if self._settings.guarantee == "at_least_once":
             self._follow(committed, wait=True)
@@ -294,6 +318,7 @@ class Session:
 
     def _on_lost(self, _consumer: Any, lost: list[Any]) -> None:
         _log.warning("partitions_lost", partitions=sorted({p.partition for p in lost}))
+        self._rebalance.begins("lost")
         self._let_go(None, keep=False)
         self._over = True  # the transaction was aborted with them
 
@@ -307,7 +332,11 @@ class Session:
         self._assigned = {(t, i) for t, i in self._assigned if i not in going}
         self._open_transactions.forget(going)
         self._tell_assigned()
-        return self._bridge.run(self._worker.release(going, group, keep)) or {}
+        self.lag.gone(going)
+        committed = self._bridge.run(self._worker.release(going, group, keep)) or {}
+        for index in going:  # the worker has only those whose state was back
+            self._metrics.forget(index)
+        return committed
 
     def _tell_assigned(self) -> None:
         self.assigned = tuple(sorted({i for _, i in self._assigned}))
@@ -324,6 +353,8 @@ class Session:
                 admitted += [TopicPartition(topic, ready.recovered.index) for topic in self._topics]
         if admitted:
             resume_at_once(self._consumer, admitted)
+        if self.all_run:
+            self._rebalance.ends()
 
     def _doubt(self, refused: Refused) -> None:
         """A worker that stood still during a restore may have been overtaken: then the session is over.
@@ -340,7 +371,7 @@ class Session:
     def _admit(self, ready: Ready) -> None:
         index, checkpoint = ready.recovered.index, ready.recovered.checkpoint
         lane = Lane(index, ready.epoch, self._merger(index, checkpoint.clock_key if checkpoint else 0),
-                    self._decoders, self._clock_topic)
+                    self._decoders, self._clock_topic, self._ticker is not None)
         for position in ready.seeks:
             self._consumer.seek(position)
         self._bridge.run(self._worker.admit(ready.recovered, ready.state, ready.epoch, ready.first))

@@ -15,6 +15,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -35,6 +36,8 @@ HANDSHAKE_S: Final = 5.0
 REFRESH_S: Final = 1.0
 """files are looked at so often"""
 BEAT_S: Final = 0.5
+FRESH_S: Final = 1.0
+"""the app's event loop is waited for so long before a page of metrics; a step takes some 10 ms"""
 _NO_LOG: Final[Any] = None
 """aiohttp's way to say that requests are not logged, which its types do not know"""
 _log = structlog.get_logger(__name__)
@@ -61,13 +64,15 @@ class WebServer(mode.Service):
     """Serves pages for as long as the app lives, its drain included."""
 
     def __init__(
-        self, access: Access, pages: Pages, taken: socket.socket, beat: Callable[[], None], *, request_s: float = REQUEST_S,
-        connections: int = CONNECTIONS, **kwargs: Any,
+        self, access: Access, pages: Pages, taken: socket.socket, beat: Callable[[], None], look: Callable[[], None], *,
+        request_s: float = REQUEST_S, connections: int = CONNECTIONS, **kwargs: Any,
     ) -> None:
-        """`taken`: a socket that listens. `beat`: called on the app's event loop now and then."""
+        """`taken`: a socket that listens. On the app's event loop `beat` is called now and then, and `look` before each
+        page of metrics, to set what is as of now."""
         super().__init__(**kwargs)
         self.web_url = address_of(taken, access.tls is not None)
-        self._access, self._pages, self._socket, self._beat = access, pages, taken, beat
+        self._access, self._pages, self._socket = access, pages, taken
+        self._beat, self._look = beat, look
         self._request_s, self._connections = request_s, connections
         self._stop: asyncio.Event
         self._events: asyncio.AbstractEventLoop | None = None
@@ -125,11 +130,23 @@ class WebServer(mode.Service):
 
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
+            if request.path == "/metrics":
+                await self._fresh()
             answer = self._pages.answer(_asked(request))
         except Exception as error:  # noqa: BLE001 (a bug of a page is no reason to end the worker)
             _log.error("web_page_failed", path=request.path, error=type(error).__name__)
             answer = Answer(500, b"This page has failed; the log says with what.\n", {"Content-Type": TEXT})
         return _response(answer)
+
+    async def _fresh(self) -> None:
+        """Over there no step is under way. A loop that hangs is not waited for: the page then says what was."""
+
+        async def look() -> None:
+            self._look()
+
+        with suppress(TimeoutError):
+            looked = asyncio.run_coroutine_threadsafe(look(), self._app_events)
+            await asyncio.wait_for(asyncio.wrap_future(looked), FRESH_S)
 
 
 class Door:

@@ -8,6 +8,7 @@ Whatever is uncertain is dropped and read again from the last commit.
     breaker       stops a partition whose records are mostly refused
     balance       every record consumed is accounted for
     accounts      numbers, counted per batch and told at the commit
+    gauges        numbers that are worked out when they are asked for: ages, and what is stale
     watchdog      says when a worker is alive and gets nothing done
     clock         ticks
     dead_letters  records that took no part

@@ -56,13 +56,16 @@ class Ticker(mode.Service):
     """Writes the ticks."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, outside: Outside, owned: Callable[[], Iterable[int]], **kwargs: Any
+        self, settings: Settings, clock: Clock, outside: Outside, owned: Callable[[], Iterable[int]],
+        on_written: Callable[[int, int], None] = lambda _partition, _ms: None, **kwargs: Any
     ) -> None:
+        """`on_written`: told of each tick that Kafka has, its partition and when it was written."""
         super().__init__(**kwargs)
         self._topic = clock_topic(settings.app_id)
         self._interval_s = settings.clock_interval_ms / 1000
         self._clock = clock
         self._owned = owned
+        self._on_written = on_written
         self._producer = outside.producer(clock_config(settings))
 
     @mode.Service.task
@@ -76,7 +79,11 @@ class Ticker(mode.Service):
         value = encode_tick(self._clock.now_ms())
         for partition in partitions:
             try:
-                self._producer.produce(self._topic, value, partition=partition)
+                self._producer.produce(self._topic, value, partition=partition, on_delivery=self._delivered)
             except (BufferError, KafkaException) as error:
                 _log.warning("tick_not_written", partition=partition, error=str(error))
         self._producer.poll(0)
+
+    def _delivered(self, error: Any, message: Any) -> None:
+        if error is None and message.partition() in self._owned():
+            self._on_written(message.partition(), message.timestamp()[1])

@@ -87,7 +87,7 @@ class Worker:
         self._encoder = encoder
         self._committer = committer
         self._clock = clock
-        self._metrics, self._accounts = metrics, Accounts(metrics, plan)
+        self._metrics, self._accounts = metrics, Accounts(metrics, plan, clock)
         self._outside = outside
         self._on_rebuild = on_rebuild
         self._gate = asyncio.Lock()
@@ -116,24 +116,25 @@ class Worker:
                 self._stop(trip)
                 return
             try:
+                began_s = self._outside.monotonic()
                 owned.read(signal.batch)
                 step = owned.state.step(signal.batch)
-                await self._commit(owned, signal, step)
+                await self._commit(owned, signal, step, began_s)
             except (TransactionLost, StoreBroken) as lost:
                 await self._rebuild(lost)
             except BaseException as error:
                 self.failed = error  # before the gate opens: a drain on the way out must commit nothing
                 raise
 
-    async def _commit(self, owned: Owned, signal: Signal, step: Step) -> None:
+    async def _commit(self, owned: Owned, signal: Signal, step: Step, began_s: float) -> None:
         """The step's output goes into the open transaction, which ends when it is time."""
         self._send(owned, signal.batch, step)
-        owned.note(signal.batch, step, self._topics, self._clock_topic)
+        owned.note(signal.batch, step, self._topics, self._clock_topic, signal.heartbeat_ms)
         now_s, urgent = self._outside.monotonic(), bool(step.touched or signal.batch.consumed or signal.batch.rejected)
         sooner = self._schedule.stepped(now_s, urgent, signal.caught_up, signal.holds)
         if self._schedule.urgent:  # what time alone has moved may wait longer
             self.watchdog.waits(now_s)
-        self._accounts.count(signal.batch, step, signal.arrived_ms)
+        self._accounts.count(signal.batch, step, now_s - began_s)
         if self._due():
             await self._end_transaction()
         elif sooner:
@@ -239,6 +240,7 @@ class Worker:
         self._committer.commit(
             [TopicPartition(t, o.index, offset) for o in dirty for t, offset in o.moved().items()], self.group
         )
+        self._accounts.changelog_records += sum(map(len, states)) + len(checkpoints)
         for owned, encoded, checkpoint in zip(dirty, states, checkpoints, strict=True):
             owned.changelog_offset += len(encoded) + 1 + self._committer.markers
             at = msgspec.structs.replace(checkpoint, changelog_offset=owned.changelog_offset)
@@ -261,7 +263,7 @@ class Worker:
             if not self._committer.is_open:  # all was dropped while the partition was on its way: the session is over
                 await self._outside.apart(recovered.store.close)
                 return
-            self.owned[recovered.index] = _owned(recovered, state, epoch, first)
+            self.owned[recovered.index] = _owned(recovered, state, epoch, first, self._outside.wall_ms())
             if first:
                 self._schedule.hurry(self._outside.monotonic())
                 self.sooner.set()
@@ -335,8 +337,12 @@ class Worker:
             self._metrics.forget(owned.index)
 
 
-def _owned(recovered: Recovered, state: PartitionState, epoch: int, first: Mapping[str, int]) -> Owned:
+def _owned(
+    recovered: Recovered, state: PartitionState, epoch: int, first: Mapping[str, int], now_ms: int
+) -> Owned:
     checkpoint = recovered.checkpoint
+    heartbeat_ms = checkpoint.heartbeat_ms if checkpoint is not None else 0
+    heartbeat_ms = heartbeat_ms or now_ms  # a first start: from now on there has to be one
     offsets = dict(checkpoint.offsets) if checkpoint is not None else {}
     return Owned(
         recovered.index, epoch, state, recovered.store, recovered.changelog_offset, recovered.persons,
@@ -344,4 +350,6 @@ def _owned(recovered: Recovered, state: PartitionState, epoch: int, first: Mappi
         clock_key=checkpoint.clock_key if checkpoint is not None else 0, previous=dict(offsets),
         totals=checkpoint.totals if checkpoint is not None else {},
         told=checkpoint.totals if checkpoint is not None else {},
+        members=list(state.member_counts), newest_ms=dict(checkpoint.newest_ms) if checkpoint is not None else {},
+        heartbeat_ms=heartbeat_ms, committed_heartbeat_ms=heartbeat_ms,
     )

@@ -37,6 +37,14 @@ class Owned:
     """the balance, as of the last step"""
     told: dict[str, int] = field(default_factory=dict)
     """the balance, as of the last commit"""
+    members: list[int] = field(default_factory=list)
+    """per segment, as of the last commit"""
+    newest_ms: dict[str, int] = field(default_factory=dict)
+    """topic -> the time of the newest event, as of the last step"""
+    heartbeat_ms: int = 0
+    """when the newest tick was written, as of the last step; without ticks, the newest event"""
+    committed_heartbeat_ms: int = 0
+    """likewise, as of the last commit"""
     touched: set[bytes] = field(default_factory=set)
     new_persons: int = 0
     committed_ms: int | None = None
@@ -55,12 +63,15 @@ class Owned:
             load(person, state)
         self.new_persons += encoded.count(None)
 
-    def note(self, batch: Batch, step: Step, topics: tuple[str, ...], clock_topic: str) -> None:
+    def note(self, batch: Batch, step: Step, topics: tuple[str, ...], clock_topic: str, heartbeat_ms: int) -> None:
         """After a step: what the next commit has to take along."""
         self.batches += 1
         self.touched |= step.touched
         self.totals = balance.added(self.totals, balance.of_step(batch, step))
         self.clock_key = batch.clock_key
+        self.heartbeat_ms = max(self.heartbeat_ms, heartbeat_ms)
+        for source, time_ms in batch.newest_ms.items():
+            self.newest_ms[topics[source]] = max(self.newest_ms.get(topics[source], 0), time_ms)
         for source, offset in batch.next_offsets.items():
             self.offsets[topics[source]] = offset
         if batch.clock_offset is not None:
@@ -85,6 +96,7 @@ class Owned:
             self.known.layout.id, self.clock_key, self.state.engine_time_ms, dict(self.offsets), dict(self.previous),
             consumed=self.since_commit(balance.CONSUMED), changes=self.since_commit(balance.CHANGES),
             states=len(self.touched), totals=self.totals, persons=self.persons + self.new_persons,
+            members=self.state.member_counts, newest_ms=self.newest_ms, heartbeat_ms=self.heartbeat_ms,
         )
 
     def committed(self, max_persons: int, max_bytes: int) -> None:
@@ -92,6 +104,8 @@ class Owned:
         self.state.evict(max_persons, max_bytes, self.touched)
         self.previous = dict(self.offsets)
         self.persons += self.new_persons
+        self.members = list(self.state.member_counts)
+        self.committed_heartbeat_ms = self.heartbeat_ms
         self.touched = set()
         self.known_is_new = False
         self.batches = self.new_persons = 0

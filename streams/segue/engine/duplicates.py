@@ -128,6 +128,7 @@ def without(batch: Batch, dropped: Sequence[int]) -> Batch:
         ids=None,
         bodies=[],
         records=[],
+        arrival_ms=None,
     )
 
 

@@ -220,6 +220,8 @@ class Merger:
         rejected: list[Rejected] = []
         next_offsets: dict[int, int] = {}
         consumed: dict[int, int] = {}
+        newest_ms: dict[int, int] = {}
+        arrived_ms = 0
         last_key = max(self.key, tick_key)
         in_the_future = 0
         for s in slices:
@@ -234,11 +236,16 @@ class Merger:
             consumed[s.source] = consumed.get(s.source, 0) + (s.stop - s.start) + undecoded
             if s.stop > s.start:
                 last_key = max(last_key, int(s.chunk.places[s.stop - 1]))
+                arrived_ms = max(arrived_ms, int(c.arrival_ms[s.stop - 1]))
+                newest = int(s.chunk.keys[s.start : s.stop].max()) >> 4
+                if newest > newest_ms.get(s.source, 0):  # the key of one in the future is 0
+                    newest_ms[s.source] = newest
         batch = self._rows(slices, rejected)
         batch.irrelevant -= in_the_future
         self.key = last_key
         batch.engine_time_ms, batch.clock_key = last_key >> 4, last_key
         batch.next_offsets, batch.consumed, batch.rejected = next_offsets, consumed, rejected
+        batch.newest_ms, batch.arrived_ms = newest_ms, arrived_ms
         return batch
 
     def _rows(self, slices: list[_Slice], rejected: list[Rejected]) -> Batch:
@@ -265,11 +272,12 @@ class Merger:
                     c.time_ms[rows],
                     c.offset[rows],
                     np.full(len(rows), s.source, np.int64),
+                    c.arrival_ms[rows],
                 )
             )
         if not persons:
             return batch
-        places, keys, kind, time, offset, source = (np.concatenate(p) for p in zip(*parts, strict=True))
+        places, keys, kind, time, offset, source, arrival = (np.concatenate(p) for p in zip(*parts, strict=True))
         order = np.argsort(places, kind="stable")
         too_late = self._too_late(places, time, source)
         if too_late.any():
@@ -280,6 +288,7 @@ class Merger:
         batch.slots = [[values[i] for i in picks] for values in slots]
         batch.kind, batch.time_ms = kind[order].tolist(), time[order].tolist()
         batch.source, batch.offset = source[order].tolist(), offset[order].tolist()
+        batch.arrival_ms = arrival[order]
         if any(s.chunk.columns.ids is not None for s in slices):
             _carry_ids(batch, slices, picks)
         late = np.flatnonzero(keys[order] < places[order])

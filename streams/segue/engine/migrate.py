@@ -33,6 +33,7 @@ class Migration:
         self._settled = _settled_places(old, new)
         self._settles = any(new.slots[i] in places and places[new.slots[i]] not in old.folded for i in new.folded)
         """evidence that was no fold and is one now: its events are not in the log, which therefore ends here"""
+        self._segments_mask = (1 << len(new.rules)) - 1
         segments = {name: i for i, name in enumerate(new.bits) if name.startswith("segment ")}
         self._segments = {i: segments[name] for i, name in enumerate(old.bits) if name in segments}
         kinds = {kind: number for number, kind in enumerate(new.kinds)}
@@ -61,6 +62,10 @@ class Migration:
                 *(blank[slot] if place is None else old[SETTLED][place] for slot, place in self._settled),
             ]
         return state
+
+    def segments_of(self, bits: int) -> int:
+        """The segments' bits of an old state's, as these rules number them; those of new segments are not set."""
+        return self._translated(bits, 0) & self._segments_mask
 
     def _translated(self, old: int, blank: int) -> int:
         bits = blank & self._fresh

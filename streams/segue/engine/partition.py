@@ -7,8 +7,10 @@ and stores what `encode` gives after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -32,10 +34,20 @@ _HEAD = np.dtype([("due", ">i8"), ("tag", ">u4")])
 """what an encoded state begins with"""
 _encode = msgspec.msgpack.Encoder().encode
 _DECODER = msgspec.msgpack.Decoder(type=list)
+_JUMP = itemgetter(Change._fields.index("segment"), Change._fields.index("entered"))
 _LOG_SETTLES_AT = 16
 """a log this long is settled at the next commit: replaying a few events now and then beats storing them all"""
 
 State = list[Any]
+
+
+class _Head(msgspec.Struct, array_like=True):
+    """The first of what is behind an encoded state's first 12 bytes; the rest is passed over."""
+
+    bits: int | bytes
+
+
+_head = msgspec.msgpack.Decoder(type=_Head).decode
 
 
 class PartitionState:
@@ -46,6 +58,8 @@ class PartitionState:
         self.engine_time_ms = 0
         self.states: dict[bytes, State] = {}
         self.log_overflows = 0
+        self.member_counts = [0] * len(program.plan.segments)
+        """per segment: the persons who are in it, of all states, also those that are not in memory"""
         self._program = program
         self.duplicates = Duplicates(program)
         self._late = LateEvents(program)
@@ -53,7 +67,8 @@ class PartitionState:
         self._bytes: dict[bytes, int] = {}
         """encoded size of the states in memory, as of their last load or encoding"""
         self._bytes_in_all = 0
-        self._timers_fired = 0
+        self._due_ms: list[int] = []
+        """when what the step in hand has fired was due"""
         self._tag = program.layout.tag
         self._wide = len(program.layout.bits) > 64
         self._migrations: dict[bytes, Migration] = {}
@@ -69,9 +84,35 @@ class PartitionState:
         if layout.tag != self._tag:
             self._migrations[layout.tag] = Migration(layout, self._program, self._late)
 
-    def resume(self, engine_time_ms: int) -> None:
-        """Go on from a checkpoint's engine time."""
+    def resume(self, engine_time_ms: int, member_counts: Sequence[int] | None = None) -> None:
+        """Go on from a checkpoint's engine time and, unless they have been counted, its members per segment."""
         self.engine_time_ms = engine_time_ms
+        if member_counts is not None:
+            self.member_counts = list(member_counts)
+
+    def count_members(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
+        """At a start whose checkpoint does not say how many there are: add these persons' memberships.
+
+        States of other rules count by the segments that are in both. Raises StateError for rules nobody has told of.
+        """
+        segments = (1 << len(self.member_counts)) - 1
+        for (tag, bits), persons in Counter((e[8:12], _head(e[12:]).bits) for _, e in stored).items():
+            if tag == self._tag:
+                mine = unpacked(bits) & segments
+            elif tag in self._migrations:
+                mine = self._migrations[tag].segments_of(unpacked(bits))
+            else:
+                raise StateError(
+                    f"Partition {self.partition} has states of a layout {tag.hex()} of which nothing is known.",
+                    "Were they written by another version? Go on with that, or start under a new app_id.",
+                )
+            self._add_members(mine, persons)
+
+    def _add_members(self, bits: int, persons: int) -> None:
+        while bits:
+            low = bits & -bits
+            bits ^= low
+            self.member_counts[low.bit_length() - 1] += persons
 
     def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
         """At start: note the timers of stored states, and nothing else of them. Persons and encoded states, many at once.
@@ -131,7 +172,7 @@ class PartitionState:
             batch, dropped, rejected = self.duplicates.sift(batch, self.states)
         changes: list[Any] = []
         touched: set[bytes] = set(batch.person)
-        self._timers_fired = 0
+        self._due_ms = []
         if self._moved:
             self._ask_moved(touched, changes)
         start = 0
@@ -142,15 +183,20 @@ class PartitionState:
         self._run(batch, start, len(batch.kind), changes)
         self.engine_time_ms = max(self.engine_time_ms, batch.engine_time_ms)
         self._sweep(touched, changes)
+        jumps: Counter[tuple[int, bool]] = Counter(map(_JUMP, changes))
+        for (segment, entered), persons in jumps.items():
+            self.member_counts[segment] += persons if entered else -persons
         return Step(
             changes=self._finish(batch, changes),
             touched=touched,
             applied=len(batch.kind) - len(batch.late),
             late=len(batch.late),
-            timers_fired=self._timers_fired,
+            timers_fired=len(self._due_ms),
             duplicates=len(dropped) - len(rejected),
             rejected=rejected,
             dropped=dropped,
+            jumps=jumps,
+            due_ms=self._due_ms,
         )
 
     def _run(self, batch: Batch, start: int, stop: int, changes: list[Any]) -> None:
@@ -195,7 +241,7 @@ class PartitionState:
                     continue
                 state[BUCKET] = _NO_BUCKET
                 if state[DUE] <= now:
-                    self._timers_fired += 1
+                    self._due_ms.append(state[DUE])
                     touched.add(person)
                     self._program.advance(state, person, now, self._arm, changes)
                 else:
@@ -219,12 +265,15 @@ class PartitionState:
     def unite(self, person: bytes, a: bytes, b: bytes) -> tuple[bytes, bool]:
         """Two encoded states as one, of both histories, as of engine time; and whether it is exact. Nothing is emitted."""
         states = []
+        segments = (1 << len(self.member_counts)) - 1
         for encoded in (a, b):
             self.load(person, encoded)
             state = self.states.pop(person)
+            self._add_members(state[BITS] & segments, -1)
             self._program.advance(state, person, self.engine_time_ms, self._arm, None)
             states.append(state)
         self.states[person], exact = united(self._program, self._late, person, states[0], states[1], self.engine_time_ms)
+        self._add_members(self.states[person][BITS] & segments, 1)
         return self.encode(person), exact
 
     # --- what the shell takes away
@@ -293,6 +342,12 @@ class PartitionState:
     def timers_pending(self) -> int:
         """Entries of the wheel; a person has one, and now and then a stale one."""
         return len(self._wheel)
+
+    @property
+    def first_timer_ms(self) -> int | None:
+        """When the first timer that waits is due at the latest: to the 16 s, and 17 min if it is far. None: none waits."""
+        bucket = self._wheel.first()
+        return None if bucket is None else (bucket + 1) << WHEEL_SHIFT
 
     def members(self, segment: int) -> list[bytes]:
         """Persons in memory who are in the segment now."""

@@ -144,6 +144,11 @@ class Wheel:
         self._persons[bucket] = {}
         return persons
 
+    def first(self) -> int | None:
+        """The last bucket that what is due soonest can be in, of far ones the last of its span. None: nothing waits."""
+        far = [(self._spans[0] << WHEEL_SPAN_SHIFT) | _MASK] if self._spans else []
+        return min([*self._order[:1], *far], default=None)
+
     def tidy(self) -> None:
         """Forgets the first buckets as far as they are empty."""
         while self._order and not self._persons[self._order[0]]:

@@ -92,6 +92,17 @@ def leaves_behind(plan: Plan, segment: int) -> set[int]:
     return own.union(*(leaves_behind(plan, s) for s in segments_of(plan.conditions[segment])))
 
 
+def sources_behind(plan: Plan, segment: int) -> frozenset[int]:
+    """Indexes of the sources whose events a segment reads, those of the segments it names included."""
+    reads = list(plan.segments[segment].exit_events)
+    for leaf in leaves_of(plan.conditions[segment]):
+        reads += own_events(plan.leaves[leaf])
+        for evidence in evidence_of(plan.leaves[leaf], plan.streams, plan.totals):
+            reads += [evidence.events] if evidence.since is None else [evidence.events, evidence.since]
+    found = {source for events in reads for name in events.names for source in plan.catalog.source_indexes(name)}
+    return frozenset(found.union(*(sources_behind(plan, s) for s in segments_of(plan.conditions[segment]))))
+
+
 def _is_timed(plan: Plan, leaf: int) -> bool:
     match plan.leaves[leaf]:
         case Threshold(window_ms=window_ms):

@@ -50,7 +50,7 @@ class VirtualPartition:
     def reload(self) -> None:
         """Everything in memory is lost, as when a worker is killed; the store and the checkpoint remain."""
         was, self._state = self._state, self.engine.partition(0)
-        self._state.resume(was.engine_time_ms)
+        self._state.resume(was.engine_time_ms, was.member_counts)
         self._state.restore(self._stored.items())
 
     def members(self) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,11 +16,13 @@ from segue.plan import Layout
 from segue_agents.outside import Outside
 from segue_agents.state.changelog import Mark, Piece
 from segue_agents.state.checkpoint import KEY, Checkpoint
+from segue_agents.state.layouts import Known
 from segue_agents.state.recovery import Recovery
 from segue_agents.state.standing import CAUGHT_UP_WITHIN_MS, TABLE, Owner, Way
 from segue_agents.state.store import Store
 
 LAYOUT = Layout("4c" * 8, {}, [], [], [], [], [], {})
+BEFORE = Layout("1d" * 8, {}, [], [], [], [], [], {})
 HERE = {"site": 10, "clock": 4}
 OWNER = Owner("app", 0, "kafka-1", "topic-1")
 NOW_MS = 1_790_000_000_000
@@ -67,6 +69,8 @@ class Timers:
         self.seen: dict[bytes, bytes] = {}
         self.engine_time_ms = 0
         self.known: list[Layout] = []
+        self.counted: int | None = None
+        self.members: Sequence[int] | None = None
 
     def know(self, layout: Layout) -> None:
         self.known.append(layout)
@@ -74,8 +78,13 @@ class Timers:
     def restore(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
         self.seen.update(stored)
 
-    def resume(self, engine_time_ms: int) -> None:
+    def count_members(self, stored: Iterable[tuple[bytes, bytes]]) -> None:
+        self.counted = self.counted or 0
+        self.counted += len(list(stored))
+
+    def resume(self, engine_time_ms: int, member_counts: Sequence[int] | None) -> None:
         self.engine_time_ms = engine_time_ms
+        self.members = member_counts
 
 
 def recovery(log: Log, exactly_once: bool = True, layout: Layout = LAYOUT) -> Recovery:
@@ -197,6 +206,27 @@ def test_other_rules_are_refused(tmp_path: Path, in_store: bool) -> None:
     log = Log({} if in_store else {0: entry(HERE, layout="0d" * 8)}, 1)
     with pytest.raises(StateError, match="of which nothing is known"):
         recovery(log).recover(0, tmp_path / "s", HERE, Timers)
+
+
+@pytest.mark.parametrize("restored", [True, False])
+@pytest.mark.parametrize(("said", "under", "counted"), [([1, 2], LAYOUT, None), (None, LAYOUT, 2), ([1, 2], BEFORE, 2)])
+def test_members_are_counted_when_the_checkpoint_does_not_say(
+    tmp_path: Path, restored: bool, said: list[int] | None, under: Layout, counted: int | None
+) -> None:
+    """Of an earlier version, or of other rules, whose segments are others. Else what it says holds."""
+    at = msgspec.structs.replace(checkpoint(HERE, layout=under.id, states=2, persons=2, changelog_offset=4), members=said)
+    known = Known(under, {})
+    rows = [(known.key, known.encode()), (b"a", b"1"), (b"b", b"1")]
+    log = Log(dict(enumerate([*rows, (KEY, at.encode())])), 4)
+    if not restored:
+        with Store(tmp_path / "s", lambda: NOW_MS) as store:
+            store.claim(OWNER)
+            store.write(rows, at)
+    timers = Timers()
+    recovery(log).recover(0, tmp_path / "s", HERE, lambda: timers).store.close()
+    assert timers.seen == {b"a": b"1", b"b": b"1"}
+    assert timers.counted == counted
+    assert timers.members == (None if counted else said)
 
 
 def test_a_broken_store_is_replaced(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from tests.agents.codecs.records import NOW_MS, Record, avro, event_schema, framed
 
@@ -32,13 +32,13 @@ class Told:
         pass
 
 
-def lane_of(schemas: Any) -> Lane:
+def lane_of(schemas: Any, clock: Literal["ticks", "none"] = "ticks") -> Lane:
     sources = tuple(Source(n, n, i + 1, SCHEMA, ("user_id",), "event", "ts", None, 0, {"seen": "seen"}, {})
                     for i, n in enumerate(("site", "email")))
     learners: Mapping[str, Learner] = {
         s.topic: Learner(ColumnDecoder(i, s, SourceInputs(i, {"seen": 0}, ()), {}), schemas)
         for i, s in enumerate(sources)}
-    return Lane(0, 1, Merger(Catalog(sources), 0, "ticks"), learners, "clock")
+    return Lane(0, 1, Merger(Catalog(sources), 0, clock), learners, "clock", clock == "ticks")
 
 
 def record(at: int, schema_id: int = 1) -> Record:
@@ -96,3 +96,43 @@ def test_dead_letters_pass_their_offsets() -> None:
     assert batch is not None
     assert [(r.offset, r.reason) for r in batch.rejected] == [(0, "wrong_subject"), (1, "wrong_subject")]
     assert (batch.next_offsets, batch.consumed) == ({0: 2}, {0: 2})
+
+
+def heartbeats(lane: Lane) -> list[int | None]:
+    """Of the signals of all there is: ms after NOW_MS; None: the batch takes none along."""
+    out: list[int | None] = []
+    while (batch := lane.merger.take(100)) is not None:
+        at_ms = lane.signal(batch, True, False).heartbeat_ms
+        out.append(at_ms - NOW_MS if at_ms else None)
+    return out
+
+
+def known_lane(clock: Literal["ticks", "none"]) -> Lane:
+    schemas = Told()
+    schemas.known[1] = Known(SCHEMA, "", frozenset())
+    lane = lane_of(schemas, clock)
+    lane.at_end("email", 0)
+    return lane
+
+
+def test_a_heartbeat_goes_with_the_batch_that_takes_its_tick() -> None:
+    """What counts is when the tick was written. It is read at once, and applied when no source holds it back any more."""
+    lane = known_lane("ticks")
+    lane.feed("clock", [Record(encode_tick(NOW_MS), 0)])
+    lane.at_end("site", 0)
+    assert (lane.heartbeat_ms, heartbeats(lane)) == (NOW_MS, [0])
+    lane.feed("site", [record(5)])
+    lane.feed("clock", [Record(encode_tick(NOW_MS + t), i) for i, t in enumerate((4, 7), 1)])
+    assert lane.heartbeat_ms == NOW_MS + 2
+    assert heartbeats(lane) == [1], "before the second more of the source may come"
+    lane.feed("site", [record(6)])
+    assert heartbeats(lane) == [None]
+    lane.at_end("site", 7)
+    assert heartbeats(lane) == [2]
+
+
+def test_without_ticks_the_newest_event_is_the_heartbeat() -> None:
+    """Of no concern to any rule too."""
+    lane = known_lane("none")
+    lane.feed("site", [record(3), record(4)])
+    assert (lane.heartbeat_ms, heartbeats(lane)) == (NOW_MS + 4, [4])

@@ -46,7 +46,7 @@ def start() -> Iterator[Start]:
         ) -> WebServer:  # fmt: skip
             access = Access(settings, environ or {})
             taken = listen(settings.web_host, settings.web_port)
-            server = WebServer(access, Pages(access, status, metrics), taken, lambda: None, **limits)
+            server = WebServer(access, Pages(access, status, metrics), taken, lambda: None, lambda: None, **limits)
             servers.append(server)
             runner.run(server.start())
             return server

@@ -1,4 +1,4 @@
-"""The small parts: runs of messages, ticks, dead letters, metrics."""
+"""The small parts: runs of messages, ticks, dead letters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from segue.limits import DEAD_LETTER_BYTES
 from segue.records import Rejected
-from segue_agents.metrics import METRICS, Metrics
 from segue_agents.outside import wall_ms
 from segue_agents.transport.split import runs
 from segue_agents.worker.clock import Clock, decode_tick, encode_tick
@@ -77,15 +76,3 @@ def test_a_dead_letter_is_never_too_large_to_be_written(size: int) -> None:
     assert (len(value) == size) == (dict(headers).get("segue.cut-from-bytes") is None)
     assert value == b"v" * len(value)
     assert ("segue.cut-from-bytes", str(size).encode()) in headers or size <= DEAD_LETTER_BYTES
-
-
-def test_metrics_page() -> None:
-    """Every metric of the list is on the page under its name, once used, without `_created` series."""
-    metrics = Metrics()
-    for metric in METRICS:
-        labels = tuple("x" for _ in metric.labels)
-        use = {"counter": metrics.add, "gauge": metrics.set, "histogram": metrics.observe}[metric.type]
-        use(metric.name, 1, *labels)
-    page = metrics.page().decode()
-    assert all(f"\nsegue_{metric.name}" in page for metric in METRICS)
-    assert "_created" not in page

@@ -66,7 +66,7 @@ def test_first_start_stop_and_restart(app: App) -> None:
     app.publish(300)
     app.start()
     app.wait_for_all()
-    assert 'segue_events_consumed_total{source="site"} 300.0' in app.metrics()
+    assert f'segue_events_consumed_total{{topic="{app.prefix}site-events"}} 300.0' in app.metrics()
     assert app.end() == 0
     app.publish(300)
     app.start()

@@ -11,7 +11,7 @@ from tests.streams.engine.world import CATALOG, DAY, DEDUPLICATING, HOUR, MINUTE
 
 from segue.engine import Engine, Merger
 from segue.engine.duplicates import digest
-from segue.plan import Plan, compile_plan
+from segue.plan import Layout, Plan, compile_plan
 from segue.records import Batch, Change, Columns, Step
 from segue.rules import tree as t
 
@@ -70,6 +70,8 @@ class Run:
         self.duplicates = 0
         self.consumed = 0
         self.store: dict[bytes, bytes] = {}
+        self.known: list[Layout] = []
+        """of the rules before"""
 
     def feed(
         self,
@@ -111,12 +113,25 @@ class Run:
             self.store |= {p: self.state.encode(p) for p in step.touched}
             if reload:
                 self.restart()
+        self.assert_members_counted()
 
     def restart(self) -> None:
         """Everything in memory is lost; the store and the checkpoint remain."""
         was, self.state = self.state, self.engine.partition(0)
-        self.state.resume(was.engine_time_ms)
+        self.state.resume(was.engine_time_ms, was.member_counts)
         self.state.restore(self.store.items())
+
+    def assert_members_counted(self) -> None:
+        """The members counted along are the persons whose stored state says member; counted anew they are the same."""
+        looked, counted = self.engine.partition(0), self.engine.partition(0)
+        for state in (looked, counted):
+            for layout in self.known:
+                state.know(layout)
+        for person, encoded in self.store.items():
+            looked.load(person, encoded)
+        counted.count_members(self.store.items())
+        members = [len(looked.members(i)) for i in range(len(self.plan.segments))]
+        assert self.state.member_counts == members == counted.member_counts
 
     def let_time_pass(self, until: int) -> None:
         """A tick at `until`."""

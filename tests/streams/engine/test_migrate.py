@@ -39,9 +39,12 @@ def renamed(rules: t.RuleSet) -> tuple[t.Segment, ...]:
 def go_on(before: Run, rules: t.RuleSet, deduplicate: bool | None = None) -> Run:
     """A run under other rules over the states of one before. None: sources deduplicate if they did."""
     after = Run(rules, bool(before.plan.id_slots) if deduplicate is None else deduplicate)
-    after.state.know(before.engine.program.layout)
+    after.known = [*before.known, before.engine.program.layout]
+    for layout in after.known:
+        after.state.know(layout)
     after.store = dict(before.store)
     after.state.restore(after.store.items())
+    after.state.count_members(after.store.items())
     after.state.resume(before.state.engine_time_ms)
     after.merger = Merger(CATALOG, 0, clock_key=before.merger.key)
     return after

@@ -49,6 +49,21 @@ def test_united_is_the_fold_of_the_union(rules: t.RuleSet, history: History, whi
     assert encoded[:8] == int(due).to_bytes(8, "big")
 
 
+@law(rule_sets(), histories(15))
+def test_members_are_counted_when_two_become_one(rules: t.RuleSet, history: History) -> None:
+    """Of one partition: whoever they were members of, and whatever the two are together."""
+    run = Run(rules)
+    run.feed(history, merged=False)
+    run.let_time_pass(end_of(history))
+    both = sorted(run.store)[:2]
+    if len(both) < 2:
+        return
+    for person in both:
+        run.state.states.pop(person, None)  # as after a restart
+    run.store[both[0]], _ = run.state.unite(both[0], *(run.store.pop(person) for person in both))
+    run.assert_members_counted()
+
+
 CART = t.RuleSet(
     (
         t.Segment(
