@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import AsyncIterable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import faust

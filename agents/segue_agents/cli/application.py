@@ -10,7 +10,19 @@ import typer
 
 from segue.errors import SegueError
 from segue_agents.cli import (
-    broker, dead_letters, demo, events, explain, gaps, rules, schema, sql, status, test, topics, worker,
+    broker,
+    dead_letters,
+    demo,
+    events,
+    explain,
+    gaps,
+    rules,
+    schema,
+    sql,
+    status,
+    test,
+    topics,
+    worker,
 )
 from segue_agents.version import installed_version
 
