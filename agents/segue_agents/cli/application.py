@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from segue.errors import SegueError
-from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, sql, test, worker
+from segue_agents.cli import broker, dead_letters, demo, doctor, events, explain, gaps, rules, sql, test, worker
 
 INTERRUPTED = 130
 
@@ -26,6 +26,7 @@ app.command("demo")(demo.demo)
 app.command("run")(worker.run)
 app.command("up")(broker.up)
 app.command("down")(broker.down)
+app.command("doctor")(doctor.doctor)
 app.command("send")(events.send)
 app.command("watch")(events.watch)
 app.command("check")(rules.check)
