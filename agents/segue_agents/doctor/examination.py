@@ -41,7 +41,7 @@ def examine(settings: Settings, thresholds: Thresholds | None = None, *, write: 
     if settings.registry != "none":
         looks.begin("registry", lambda: contracts.registry(settings))
     _begin_kafka(looks, settings, limits, no_broker)
-    looks.begin("samples", lambda first: records.sample(settings, first), "first")
+    looks.begin("samples", lambda sources, first: records.sample(settings, sources, first), "sources", "first")
     needs = ("plan", "samples", *(("registry",) if settings.registry != "none" else ()))
     looks.begin("schemas", lambda plan, samples, *_: contracts.schemas(settings, plan, samples), *needs)
     if write:
@@ -73,7 +73,7 @@ def _begin_kafka(looks: _Looks, settings: Settings, limits: Thresholds, no_broke
     looks.begin("cluster", Kafka.cluster, "kafka")
     looks.begin("apis", lambda kafka, _cluster: kafka.apis(), "kafka", "cluster")
     looks.begin("broker_config", lambda kafka, _cluster: kafka.broker_config(), "kafka", "cluster")
-    looks.begin("topics", lambda kafka, _cluster: kafka.topics(), "kafka", "cluster")
+    looks.begin("topics", lambda kafka, _cluster, sources: kafka.topics(sources), "kafka", "cluster", "sources")
     looks.begin("group", lambda kafka, _cluster: kafka.group(), "kafka", "cluster")
     looks.begin("topic_configs", lambda kafka, topics: kafka.topic_configs([n for n, t in topics.items() if t.exists]),
                 "kafka", "topics")

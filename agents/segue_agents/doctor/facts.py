@@ -228,3 +228,8 @@ class Facts:
     """the address that answered"""
     schemas: Mapping[tuple[str, int], str] | Unknown = NOT_ASKED
     """(topic, id of a schema in its newest records) -> why a worker cannot read it; '' if it can"""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The topics of all sources, in the catalog's order."""
+        return () if isinstance(self.sources, Unknown) else tuple(self.sources)

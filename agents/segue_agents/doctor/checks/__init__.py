@@ -19,21 +19,23 @@ CHECKS: Final[tuple[Check, ...]] = (*cluster.CHECKS, *topics.CHECKS, *flow.CHECK
 def judge(facts: Facts) -> list[Finding]:
     """What all checks find, in the order of the table. Never raises: a check that fails is a finding."""
     found: list[Finding] = []
+    told: set[str] = set()
     for check in CHECKS:
         if check.applies(facts):
-            found += [replace(f, check=check.name) for f in _judged(check, facts)]
+            found += [replace(f, check=check.name) for f in _judged(check, facts, told)]
     return found
 
 
-def _judged(check: Check, facts: Facts) -> Iterator[Finding]:
-    unknown = [(name, fact) for name in check.needs if isinstance(fact := getattr(facts, name), Unknown)]
-    if unknown:
-        name, fact = unknown[0]
-        if all(f.told for _, f in unknown):
-            yield Finding("", "skipped", "", fact.why)
-        else:
-            name, fact = next((n, f) for n, f in unknown if not f.told)
+def _judged(check: Check, facts: Facts, told: set[str]) -> Iterator[Finding]:
+    """`told`: facts of which a check has said that they cannot be known; another then says nothing more of them."""
+    unknown = {name: fact for name in check.needs if isinstance(fact := getattr(facts, name), Unknown)}
+    for name, fact in unknown.items():
+        if not fact.told and name not in told:
+            told.add(name)
             yield UNKNOWN.at(name.replace("_", " "), why=fact.why, fix=fact.fix or "Look again; see the broker's log.")
+            return
+    if unknown:
+        yield Finding("", "skipped", "", next(iter(unknown.values())).why)
         return
     try:
         found = list(check.judge(facts))

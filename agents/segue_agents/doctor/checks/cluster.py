@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from segue_agents.doctor.facts import Cluster, Facts, Group, Topic, Unknown
 from segue_agents.doctor.findings import INCOMPATIBLE, UNREACHABLE, Check, Finding, Kind, fine
-from segue_agents.topics import clock_topic, input_topics, state_topic, topic_configs
+from segue_agents.topics import clock_topic, state_topic, topic_configs
 
 # --- whether it answers
 
@@ -98,7 +98,7 @@ NOT_TOLD = Kind("warning", "Kafka does not say what the principal may do", "Brok
 def needed_operations(facts: Facts) -> dict[str, frozenset[str]]:
     """Topic -> what a worker does to it."""
     settings = facts.settings
-    reads = {*input_topics(settings), clock_topic(settings.app_id), state_topic(settings.app_id)}
+    reads = {*facts.inputs, clock_topic(settings.app_id), state_topic(settings.app_id)}
     writes = set(topic_configs(settings))
     needed = {t: frozenset({"READ", "DESCRIBE"} if t in reads else ()) for t in reads | writes}
     return {t: ops | ({"WRITE", "DESCRIBE"} if t in writes else frozenset()) for t, ops in needed.items()}

@@ -8,7 +8,7 @@ from typing import Final, cast
 from segue.limits import MAX_FUTURE_MS
 from segue_agents.doctor.facts import Facts, Group, Look, Partition, Sample
 from segue_agents.doctor.findings import INCOMPATIBLE, Check, Finding, Kind, fine
-from segue_agents.topics import clock_topic, input_topics, state_topic, topic_configs
+from segue_agents.topics import clock_topic, state_topic, topic_configs
 
 # --- transactions
 
@@ -29,7 +29,7 @@ def held_up(first: Look, second: Look) -> dict[Partition, int]:
 def _transactions(facts: Facts) -> Iterator[Finding]:
     first, second = cast("Look", facts.first), cast("Look", facts.second)
     since_ms = facts.open_since_ms if isinstance(facts.open_since_ms, Mapping) else {}
-    read = {*input_topics(facts.settings), *topic_configs(facts.settings)}
+    read = {*facts.inputs, *topic_configs(facts.settings)}
     for (topic, index), offset in held_up(first, second).items():
         if topic not in read:
             continue
@@ -55,8 +55,8 @@ NOBODY = Kind("warning", "no worker is there, and {lag:,} records wait", "segue 
               "segue gaps")
 IDLE = Kind("warning", "{workers} workers share {partitions} partitions: {idle} have none",
             "Stop those; more workers need more partitions, and that a new app_id.")
-REBALANCING = Kind("warning", "the group is in state {state} at both looks", "A worker joins again and again? See the logs "
-                   "for max.poll.interval, and session_timeout_ms.")
+REBALANCING = Kind("warning", "the group is sharing out partitions ({state})", "Look again. If it stays so a worker joins again and "
+                   "again: see the logs for max.poll.interval, and session_timeout_ms.")
 
 
 def _group(facts: Facts) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def _group(facts: Facts) -> Iterator[Finding]:
     lag = sum(_lags(facts, cast("Look", facts.second)).values())
     if not group.members and lag:
         yield NOBODY.at(where, lag=lag)
-    indexes = {p for t, p in cast("Look", facts.second).ends if t in input_topics(settings)}
+    indexes = {p for t, p in cast("Look", facts.second).ends if t in facts.inputs}
     if indexes and len(group.members) > len(indexes):
         yield IDLE.at(where, workers=len(group.members), partitions=len(indexes), idle=len(group.members) - len(indexes))
     if group.members and "REBALANC" in group.state:
@@ -81,7 +81,7 @@ STANDS = Kind("warning", "{lag:,} records wait, and nothing was committed for {s
 
 def _lags(facts: Facts, look: Look) -> dict[Partition, int]:
     """Of inputs: what a read_committed reader could read and has not."""
-    read = set(input_topics(facts.settings))
+    read = set(facts.inputs)
     lags = {}
     for where, ends in look.ends.items():
         if where[0] in read:

@@ -7,7 +7,6 @@ from typing import Final, cast
 
 from segue_agents.doctor.facts import Disk, Facts, Rules, Sample, Source, Unknown
 from segue_agents.doctor.findings import INCOMPATIBLE, UNREACHABLE, Check, Finding, Kind, fine
-from segue_agents.topics import input_topics
 
 # --- the disk
 
@@ -114,7 +113,7 @@ def _schemas(facts: Facts) -> Iterator[Finding]:
     for (topic, schema_id), why in schemas.items():
         if why:
             yield UNREADABLE.at(topic, id=schema_id, why=why)
-    for topic in input_topics(facts.settings):
+    for topic in facts.inputs:
         sample = cast("Mapping[str, Sample]", facts.samples).get(topic, Sample())
         if sample.unframed:
             yield UNFRAMED.at(topic, unframed=sample.unframed, records=sample.records)

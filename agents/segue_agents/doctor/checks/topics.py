@@ -10,7 +10,7 @@ from segue.rules.pretty import duration_text
 from segue_agents.doctor.facts import Cluster, Facts, LooksBack, Rules, Sample, Source, Topic
 from segue_agents.doctor.findings import INCOMPATIBLE, Check, Finding, Kind, fine
 from segue_agents.settings import Settings
-from segue_agents.topics import DELETE_RETENTION_MS, clock_topic, dead_letters_topic, input_topics, state_topic
+from segue_agents.topics import DELETE_RETENTION_MS, clock_topic, dead_letters_topic, state_topic
 
 DAY_MS: Final = 86_400_000
 ALTER: Final = "kafka-configs.sh --alter --topic {where} --add-config "
@@ -29,15 +29,17 @@ def _configs(facts: Facts) -> Mapping[str, Mapping[str, str]]:
 
 ABSENT = Kind("problem", "there is no such topic, and create_topics is off",
               "kafka-topics.sh --create --topic {where} --partitions {partitions}, or set create_topics.")
-TO_COME = Kind("warning", "there is no such topic yet", "Nothing: `segue run` creates it. Or create it as you want it.")
+TO_COME = Kind("warning", "not there yet", "Nothing: segue run creates them. Or create them as you want them.")
 
 
 def _present(facts: Facts) -> Iterator[Finding]:
     there = _existing(facts)
     partitions = next((t.partitions for t in there.values()), facts.settings.partitions)
-    for name, topic in cast("Mapping[str, Topic]", facts.topics).items():
-        if "UNKNOWN_TOPIC" in topic.error:
-            yield (TO_COME if facts.settings.create_topics else ABSENT).at(name, partitions=partitions)
+    absent = [n for n, t in cast("Mapping[str, Topic]", facts.topics).items() if "UNKNOWN_TOPIC" in t.error]
+    if not facts.settings.create_topics:
+        yield from (ABSENT.at(name, partitions=partitions) for name in absent)
+    elif absent:
+        yield TO_COME.at(", ".join(absent))
     yield fine(f"{len(there)} topics are there")
 
 
@@ -56,7 +58,7 @@ def _partitions(facts: Facts) -> Iterator[Finding]:
         if topic.partitions != usual:
             other = next(n for n, t in there.items() if t.partitions == usual)
             yield UNEQUAL.at(name, has=topic.partitions, other=other, others=usual)
-    yield fine(f"{usual} of each topic")
+    yield fine(f"{usual} of each topic" if there else "no topic is there yet")
 
 
 MIXED = Kind("problem", "{wrong} of {records} sampled records lie in other partitions than murmur2 of their keys says, and "
@@ -66,13 +68,13 @@ MIXED = Kind("problem", "{wrong} of {records} sampled records lie in other parti
 ALL_CRC32 = Kind("warning", "its records lie where CRC-32 of their keys says, librdkafka's default; `segue send` and "
                  "`segue dead-letters retry` write by murmur2",
                  "Set partitioner=murmur2_random in the producers, before others join them that use it.")
-KEYLESS = Kind("warning", "{without_key} of {records} sampled records have no key: they go to the dead letters as no_key",
+KEYLESS = Kind("warning", "{without_key} of {records} sampled records have no key: they go to the dead letters as no_person",
                "Let the producer set the person's id as the key.")
 
 
 def _partitioner(facts: Facts) -> Iterator[Finding]:
     samples: dict[str, Sample] = {}
-    for name in input_topics(facts.settings):
+    for name in facts.inputs:
         sample = cast("Mapping[str, Sample]", facts.samples).get(name)
         topic = cast("Mapping[str, Topic]", facts.topics).get(name, Topic())
         if sample is None or not sample.records:

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, Resou
 
 from segue_agents.doctor.facts import Cluster, Ends, Group, Look, Member, Partition, Topic
 from segue_agents.settings import Settings
-from segue_agents.topics import clock_topic, input_topics, topic_configs
+from segue_agents.topics import clock_topic, topic_configs
 from segue_agents.transport.clients import common_config
 
 CONNECT_S: Final = 5.0
@@ -67,9 +67,9 @@ class Kafka:
         resource = ConfigResource(ResourceType.BROKER, str(nodes[0].id))
         return _values(self._admin.describe_configs([resource], request_timeout=ANSWER_S)[resource].result())
 
-    def topics(self) -> dict[str, Topic]:
+    def topics(self, inputs: Iterable[str]) -> dict[str, Topic]:
         """Inputs and the app's own, in that order, each as described or with an error. Raises KafkaException."""
-        names = list(dict.fromkeys((*input_topics(self._settings), *topic_configs(self._settings))))
+        names = list(dict.fromkeys((*inputs, *topic_configs(self._settings))))
         asked = self._admin.describe_topics(TopicCollection(names), include_authorized_operations=True,
                                             request_timeout=ANSWER_S)
         return {name: _described(asked[name]) for name in names}
@@ -117,7 +117,8 @@ class Kafka:
         low = self._offsets(partitions, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)
         # asked for in this order a transaction that ends in between cannot look like one that is open
         ends = {p: Ends(low[p], min(stable[p], high[p]), high[p]) for p in high if p in stable and p in low}
-        return Look(time.monotonic(), ends, self._committed(partitions))
+        own = set(topic_configs(self._settings)) - {clock_topic(self._settings.app_id)}
+        return Look(time.monotonic(), ends, self._committed([p for p in partitions if p.topic not in own]))
 
     def _offsets(self, partitions: list[Any], spec: Any, isolation: Any) -> dict[Partition, int]:
         if not partitions:
@@ -126,9 +127,7 @@ class Kafka:
                                          request_timeout=ANSWER_S)
         return {(p.topic, p.partition): int(answer.result().offset) for p, answer in asked.items()}
 
-    def _committed(self, partitions: list[Any]) -> dict[Partition, int]:
-        read = {*input_topics(self._settings), clock_topic(self._settings.app_id)}
-        wanted = [p for p in partitions if p.topic in read]
+    def _committed(self, wanted: list[Any]) -> dict[Partition, int]:
         if not wanted:
             return {}
         group, until = self._settings.app_id, time.monotonic() + ANSWER_S

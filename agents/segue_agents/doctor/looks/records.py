@@ -14,7 +14,7 @@ from segue_agents.codecs.framing import HEADER
 from segue_agents.doctor.facts import Ends, Look, Partition, Sample
 from segue_agents.doctor.looks.partitioners import murmur2
 from segue_agents.settings import Settings
-from segue_agents.topics import clock_topic, input_topics
+from segue_agents.topics import clock_topic
 from segue_agents.transport.clients import changelog_config
 
 NEWEST: Final = 50
@@ -24,15 +24,16 @@ PARTITIONS: Final = 16
 READS_S: Final = 3.0
 
 
-def sample(settings: Settings, look: Look) -> dict[str, Sample]:
+def sample(settings: Settings, inputs: Iterable[str], look: Look) -> dict[str, Sample]:
     """Topic -> its newest records, of the inputs and the clock; one without records has an empty one."""
     clock = clock_topic(settings.app_id)
+    asked = {*inputs, clock}
     counts: dict[str, int] = {}
     for topic, index in look.ends:
         counts[topic] = max(counts.get(topic, 0), index + 1)
     wanted = {where: max(e.low, e.high - (NEWEST if where[0] != clock else 3)) for where, e in look.ends.items()
-              if where[0] in {*input_topics(settings), clock} and where[1] < PARTITIONS and e.high > e.low}
-    records: dict[str, list[Any]] = {topic: [] for topic in counts if topic in {*input_topics(settings), clock}}
+              if where[0] in asked and where[1] < PARTITIONS and e.high > e.low}
+    records: dict[str, list[Any]] = {topic: [] for topic in counts if topic in asked}
     for message in _read(settings, wanted, look.ends):
         records[message.topic()].append(message)
     return {topic: _sampled(found, counts[topic], framed=topic != clock) for topic, found in records.items()}
