@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from segue.errors import SegueError
-from segue_agents.cli import broker, dead_letters, demo, doctor, events, explain, gaps, rules, sql, test, worker
+from segue_agents.cli import (
+    broker,
+    config,
+    dead_letters,
+    demo,
+    doctor,
+    events,
+    explain,
+    gaps,
+    rules,
+    sql,
+    test,
+    worker,
+)
 
 INTERRUPTED = 130
 
@@ -37,6 +50,7 @@ app.command("explain")(explain.explain)
 app.command("sql")(sql.sql)
 app.add_typer(dead_letters.commands)
 app.add_typer(gaps.commands)
+app.add_typer(config.commands)
 
 
 def _print_version(wanted: bool) -> None:

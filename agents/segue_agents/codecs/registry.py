@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from segue.errors import ConfigError
 from segue.limits import WRITER_SCHEMA_BYTES
 from segue_agents.key_values import read_key_values
+from segue_agents.settings import Settings
 
 CONNECT_WITHIN_S: Final = 5.0
 ANSWER_WITHIN_S: Final = 10.0
@@ -152,6 +153,12 @@ def open_registry(url: str, config: Path | None, environ: Mapping[str, str] = os
     if environ.get(USER_INFO):
         given.setdefault("basic.auth.user.info", environ[USER_INFO])
     return Registry(url, given)
+
+
+def registry_of(settings: Settings) -> Registry | None:
+    """The registry of a worker's settings, the secret ones included; None for `none`. Raises ConfigError."""
+    user = settings.registry_user_info
+    return open_registry(settings.registry, settings.registry_config, {} if user is None else {USER_INFO: user.reveal()})
 
 
 def _is_none(status: int, answer: Any) -> bool:

@@ -14,7 +14,7 @@ from segue.plan.lookback import exactness, lookback_ms
 from segue.plan.report import leaves_behind
 from segue.rules.pretty import text_of
 from segue_agents.codecs.columns import ColumnDecoder
-from segue_agents.codecs.registry import Registry, open_registry
+from segue_agents.codecs.registry import Registry, registry_of
 from segue_agents.doctor.facts import LooksBack, Rules, Sample, Source
 from segue_agents.rule_files import load_catalog, load_plan
 from segue_agents.settings import Settings
@@ -78,7 +78,7 @@ def registry(settings: Settings) -> str:
 
 
 def _open(settings: Settings) -> Registry:
-    found = open_registry(settings.registry, settings.registry_config)
+    found = registry_of(settings)
     assert found is not None, "there is none to ask"
     return found
 
