@@ -6,25 +6,42 @@ from typing import Annotated
 
 import typer
 
-from segue_agents.cli.places import BrokerDirOption, broker_folder
+from segue_agents.cli.manners import say
+from segue_agents.cli.places import BrokerDirOption, JsonOption, broker_folder, write_json
 
 
 def up(
-    port: Annotated[int | None, typer.Option(help="Default: any free one.")] = None, data_dir: BrokerDirOption = None
+    port: Annotated[int | None, typer.Option(help="Default: any free one.")] = None, data_dir: BrokerDirOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Start an Apache Kafka on this machine and leave it running; prints its address. Data is kept."""
+    """Start an Apache Kafka on this machine and leave it running; prints its address. Data is kept.
+
+    Examples:
+        segue up                        other commands find it by themselves
+        segue up --port 9092            on a port of your choice
+    Next: `segue run --rules examples/shop`, `segue watch`; `segue down` stops it.
+    """
     from segue_agents import embedded
 
     folder = broker_folder(data_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    bootstrap = embedded.up(folder, port, lambda line: typer.echo(line, err=True))
-    typer.echo(bootstrap)
-    typer.echo(f"Its data is in {folder}. Next: `segue run --rules examples/shop`, `segue watch`.", err=True)
+    bootstrap = embedded.up(folder, port, say)
+    if as_json:
+        write_json({"bootstrap": bootstrap, "data_dir": str(folder)})
+    else:
+        typer.echo(bootstrap)
+    say(f"Its data is in {folder}.")
 
 
-def down(data_dir: BrokerDirOption = None) -> None:
-    """Stop the broker that `segue up` started. Its data stays for the next `segue up`."""
+def down(data_dir: BrokerDirOption = None, as_json: JsonOption = False) -> None:
+    """Stop the broker that `segue up` started. Its data stays for the next `segue up`.
+
+    Examples:
+        segue down
+    """
     from segue_agents import embedded
 
     stopped = embedded.down(broker_folder(data_dir))
-    typer.echo("Stopped; the data is kept." if stopped else "None was running.", err=True)
+    if as_json:
+        write_json({"stopped": stopped})
+    say("Stopped; the data is kept." if stopped else "None was running.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from segue.errors import ConfigError
+from segue_agents.cli.manners import say
 from segue_agents.cli.places import AppOption, write_table
 from segue_agents.cli.setting_flags import takes_settings
 from segue_agents.config.kafka import TABLE, risks, shown
@@ -35,6 +36,10 @@ def show(**given: Any) -> None:
     """Print every setting, its value and where that is from: a flag, a variable, the file, or the default.
 
     The flags are those of `segue run`, so that a worker's whole command line can be asked about. Secrets are never printed.
+
+    Examples:
+        segue config show                                  what a worker started here would use
+        segue config show --config segue.toml --json       of another file, for a program
     """
     as_json, file = given.pop("as_json"), given.pop("config")
     loaded = Loaded.of(given, os.environ, file)
@@ -56,6 +61,10 @@ def check(**given: Any) -> None:
     """Say everything that is wrong with the settings at once, before a worker starts. Connects to nothing. Exit 2 if so.
 
     Names and values, files and certificates; librdkafka is asked about its own properties.
+
+    Examples:
+        segue config check --config segue.toml
+    Next: `segue doctor`, which connects.
     """
     as_json, file = given.pop("as_json"), given.pop("config")
     problems: tuple[ConfigError, ...] = ()
@@ -78,7 +87,7 @@ def check(**given: Any) -> None:
         raise typer.Exit(WrongSettings.exit_code)
     if problems:
         raise WrongSettings(problems)
-    typer.echo("The settings are right. `segue run` starts a worker with them.", err=True)
+    say("The settings are right. `segue run` starts a worker with them.")
 
 
 @commands.command("pseudonym")
@@ -86,7 +95,12 @@ def pseudonym(
     person: Annotated[str, typer.Argument(help="The person's id; - reads it from standard input, past the shell's history.")],
     app_id: AppOption = None,
 ) -> None:
-    """Print the hash that stands for a person in the logs of an app, to find that person's lines."""
+    """Print the hash that stands for a person in the logs of an app, to find that person's lines.
+
+    Examples:
+        segue config pseudonym ada
+        segue config pseudonym - < id.txt           past the shell's history
+    """
     from segue_agents import pseudonyms
 
     settings = Loaded.of({"app_id": app_id}, os.environ).settings

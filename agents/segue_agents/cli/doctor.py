@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from segue.errors import Unreachable
-from segue_agents.cli.places import with_broker
+from segue_agents.cli.manners import say
+from segue_agents.cli.places import with_broker, write_json
 from segue_agents.cli.setting_flags import takes_settings
 
 if TYPE_CHECKING:
@@ -35,6 +35,12 @@ def doctor(**given: Any) -> None:
     Kafka and what it may do for us, topics, their configuration, retention against the rules, open transactions, lag, the
     clocks, the disk, rules, sources and schemas. Takes 10 seconds at most. Exit 1 if there is a problem, 3 if Kafka or the
     registry does not answer, 4 if something does not fit together.
+
+    Examples:
+        segue doctor --broker kafka:9092 --rules rules     before the first start, and when something is strange
+        segue doctor -q                                    only what is wrong
+        segue doctor --json --strict                       for a pipeline: warnings count
+        segue doctor --write                               the broker's clock too, which takes a topic for a moment
     """
     from segue_agents.doctor.checks import judge
     from segue_agents.doctor.examination import examine
@@ -44,18 +50,18 @@ def doctor(**given: Any) -> None:
 
     as_json_wanted, quiet, write, strict = (given.pop(name) for name in ("as_json", "quiet", "write", "strict"))
     loaded = Loaded.of(given, os.environ, given.pop("config"))
-    settings, no_broker = loaded.settings, ""
+    settings, no_broker = loaded.settings, None
     try:
         settings = with_broker(settings, loaded.origins.get("bootstrap"))
     except Unreachable as error:
-        no_broker = error.what.rstrip(".")
+        no_broker = error
     findings = judge(examine(settings, write=write, no_broker=no_broker))
     if as_json_wanted:
-        typer.echo(json.dumps(as_json(findings, strict), ensure_ascii=False))
+        write_json(as_json(findings, strict))
     else:
         _print(findings, quiet)
     if not quiet:
-        typer.echo(summary(findings), err=True)
+        say(summary(findings))
     raise typer.Exit(exit_code(findings, strict))
 
 

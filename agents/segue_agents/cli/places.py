@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,15 +29,8 @@ KafkaConfigOption = Annotated[
     Path | None, typer.Option("--kafka-config", help="A file of key=value lines for Kafka clients, as for TLS and SASL.")
 ]
 
-
-class OutputFormat(StrEnum):
-    """How a command answers."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-LinesOption = Annotated[OutputFormat, typer.Option("--format", help="json: one object a line, times in ms.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object; times in ms.")]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="One JSON object a line; times in ms.")]
 RulesOption = Annotated[Path, typer.Option("--rules", help="A rule file, or a folder of them.")]
 SourcesOption = Annotated[
     Path | None, typer.Option("--sources", help="A folder of source declarations; default: the packaged ones.")
@@ -92,6 +85,12 @@ def example_rules(name: str) -> Path:
         if (examples / name).is_dir():
             return examples / name
     raise ConfigError(f"The example rules {name!r} are not installed.", "Name a folder of rules with --rules.")
+
+
+def write_json(*records: Any) -> None:
+    """One a line, on standard output."""
+    for record in records:
+        typer.echo(json.dumps(record, ensure_ascii=False))
 
 
 def parse_time_ms(text: str) -> int:

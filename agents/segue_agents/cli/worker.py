@@ -15,7 +15,14 @@ from segue_agents.settings import Loaded
 
 @takes_settings(END_WITH_PARENT)
 def run(**given: Any) -> None:
-    """Run a worker: events in, membership changes out, until ^C. Any Kafka will do; topics that lack are created."""
+    """Run a worker: events in, membership changes out, until ^C. Any Kafka will do; topics that lack are created.
+
+    Examples:
+        segue run --rules rules                                  over the Kafka of `segue up`
+        segue run --broker kafka:9092 --rules rules --slot 0     in a place of its own among the workers of the app
+        segue run --config segue.toml                            with a file of settings; `segue config show` prints them
+    Next: `segue doctor` with the same flags, when something is strange.
+    """
     prepare_process()
     from segue_agents.app import run_worker
     from segue_agents.rule_files import load_plan, refuse_warehouse_only

@@ -23,7 +23,7 @@ _RIGHTS: Final = "Give the principal the right to describe it: segue acls"
 
 
 def examine(settings: Settings, thresholds: Thresholds | None = None, *, write: bool = False, within_s: float = WITHIN_S,
-            no_broker: str = "") -> Facts:
+            no_broker: SegueError | None = None) -> Facts:
     """Looks at everything, for at most `within_s`. `write`: measure the broker's clock, which makes a topic and deletes it.
 
     `no_broker`: why there is no address to ask at all. Never raises.
@@ -52,14 +52,14 @@ def examine(settings: Settings, thresholds: Thresholds | None = None, *, write: 
     return Facts(settings, limits, **found)
 
 
-def _begin_kafka(looks: _Looks, settings: Settings, limits: Thresholds, no_broker: str) -> None:
+def _begin_kafka(looks: _Looks, settings: Settings, limits: Thresholds, no_broker: SegueError | None) -> None:
     from segue_agents.doctor.checks.flow import held_up
     from segue_agents.doctor.looks import records
     from segue_agents.doctor.looks.kafka import Kafka
 
     def connect() -> Kafka:
-        if no_broker:
-            raise ConnectionError(no_broker)
+        if no_broker is not None:
+            raise no_broker
         return Kafka(settings)
 
     def look_again(kafka: Kafka, topics: Any, first: Look) -> Look:

@@ -119,6 +119,7 @@ SEVEN_DAYS = str(7 * DAY)
 # fmt: off
 CASES = (
     case("nobody answers", cluster.AWAY, "127.0.0.1:9092", cluster=Unknown("refused", unreachable=True, told=True)),
+    case("no address", cluster.NOT_ASKED, "", cluster=Unknown("No broker is named", "segue up", told=True)),
     case("Kafka 2.4", cluster.OLD, "127.0.0.1:9092", apis={22: 1, 28: 2, 60: 0}),
     case("KIP-848 wanted", cluster.NO_KIP_848, "127.0.0.1:9092", settings(group_protocol="consumer"), apis={28: 5}),
     case("too long a transaction", cluster.TRANSACTION_LIMIT, "transaction.max.timeout.ms", settings(transaction_timeout_ms=900_001)),

@@ -13,11 +13,14 @@ from segue_agents.topics import clock_topic, state_topic, topic_configs
 
 AWAY = Kind("problem", "no Kafka answers ({why})", "Check the address and what lies between. On this machine: segue up",
             UNREACHABLE)
+NOT_ASKED = Kind("problem", "Kafka cannot be asked: {why}", "{fix}", UNREACHABLE)
 
 
 def _kafka(facts: Facts) -> Iterator[Finding]:
     if isinstance(facts.cluster, Unknown):
-        yield AWAY.at(facts.settings.bootstrap, why=facts.cluster.why)
+        kind = AWAY if facts.cluster.unreachable else NOT_ASKED
+        yield kind.at(facts.settings.bootstrap if facts.cluster.unreachable else "", why=facts.cluster.why.rstrip("."),
+                      fix=facts.cluster.fix or "See the security settings: segue config check")
         return
     brokers = f"{facts.cluster.brokers} broker{'s' if facts.cluster.brokers != 1 else ''}"
     yield fine(f"{brokers}, answered in {facts.cluster.answered_ms:.0f} ms", facts.settings.bootstrap)
@@ -128,7 +131,8 @@ def _lacking(where: str, lacks: Any, flags: str) -> Finding:
 
 
 CHECKS: Final = (
-    Check("kafka", "whether a broker answers, with the security of kafka_config", (), _kafka, (AWAY,), ""),
+    Check("kafka", "whether a broker answers, with the security of kafka_config", (), _kafka, (AWAY, NOT_ASKED),
+          ""),
     Check("versions", "Segue, Python, librdkafka, confluent-kafka", ("versions",), _own_versions, (), ""),
     Check("kafka-version", "the APIs the brokers speak, and what guarantee and group_protocol need of them", ("apis",),
           _versions, (OLD, NO_KIP_848), ""),

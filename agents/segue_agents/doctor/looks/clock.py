@@ -26,10 +26,23 @@ def measure_skew(settings: Settings) -> float:
     admin.create_topics([made], operation_timeout=ANSWER_S)[topic].result()
     try:
         producer = Producer({**common_config(settings), "linger.ms": 0, "message.timeout.ms": int(ANSWER_S * 1_000)})
-        _stamp(producer, topic)  # connects: its round trip is no measure
+        _connect(producer, topic)
         return min((_stamp(producer, topic) for _ in range(5)), key=lambda found: found[1])[0]
     finally:
         admin.delete_topics([topic], operation_timeout=ANSWER_S)[topic].result()
+
+
+def _connect(producer: Any, topic: str) -> None:
+    """Until a record of the topic is taken, which has no leader for a moment after it was made."""
+    until = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            _stamp(producer, topic)
+            return
+        except KafkaException:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def _stamp(producer: Any, topic: str) -> tuple[float, float]:
