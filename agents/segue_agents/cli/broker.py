@@ -8,6 +8,7 @@ import typer
 
 from segue_agents.cli.manners import say
 from segue_agents.cli.places import BrokerDirOption, JsonOption, broker_folder, write_json
+from segue_agents.cli.progress import Steps
 
 
 def up(
@@ -25,7 +26,8 @@ def up(
 
     folder = broker_folder(data_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    bootstrap = embedded.up(folder, port, say)
+    with Steps() as steps:
+        bootstrap = embedded.up(folder, port, steps)
     if as_json:
         write_json({"bootstrap": bootstrap, "data_dir": str(folder)})
     else:

@@ -25,6 +25,7 @@ from segue_agents.cli.places import (
     write_table,
     written_time,
 )
+from segue_agents.cli.progress import Steps
 
 if TYPE_CHECKING:
     from segue_agents.dead_letters.letter import Letter
@@ -107,7 +108,7 @@ def retry(
     places: Annotated[list[str] | None, typer.Argument(metavar="[PARTITION:OFFSET]...", help="As `ls` names them.")] = None,
     reason: Annotated[str, typer.Option(help="All refused for this.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be sent.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
     as_json: JsonOption = False,
     app_id: AppOption = None,
     broker: BrokerOption = None,
@@ -130,8 +131,9 @@ def retry(
         raise ConfigError("Which dead letters are to be sent again?",
                           "Name places, or --reason REASON, or --all: one of the three.")
     choice = Choice(frozenset(map(Place.of, places or ())), reason)
-    done = send(connection(app_id, broker, kafka_config, sources), choice, dry_run=dry_run,
-                progress=lambda n: say(f"{n:,} sent"))
+    with Steps() as steps:
+        done = send(connection(app_id, broker, kafka_config, sources), choice, dry_run=dry_run,
+                    progress=lambda n: steps(f"{n:,} sent"))
     if as_json:
         write_json({"sent": done.sent, "already_sent": done.already, "dry_run": dry_run})
         return

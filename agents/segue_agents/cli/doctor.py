@@ -11,6 +11,7 @@ import typer
 from segue.errors import Unreachable
 from segue_agents.cli.manners import say
 from segue_agents.cli.places import with_broker, write_json
+from segue_agents.cli.progress import Steps, is_animated
 from segue_agents.cli.setting_flags import takes_settings
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ def doctor(**given: Any) -> None:
         settings = with_broker(settings, loaded.origins.get("bootstrap"))
     except Unreachable as error:
         no_broker = error
-    findings = judge(examine(settings, write=write, no_broker=no_broker))
+    with Steps() as steps:
+        if is_animated():
+            steps("looking")
+        findings = judge(examine(settings, write=write, no_broker=no_broker))
     if as_json_wanted:
         write_json(as_json(findings, strict))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 from segue.errors import ConfigError
 from segue_agents.cli.manners import say
 from segue_agents.cli.places import JsonOption, RulesOption, SourcesOption, parse_time_ms, write_json
+from segue_agents.cli.progress import watched
 
 
 def explain(
@@ -36,7 +38,7 @@ def explain(
     plan = load_plan(rules, sources)
     segment_index(plan, segment)  # before a long file is read
     at_ms = None if at is None else _time_ms(at)
-    with open_lines(file) as lines:
+    with open_lines(file, functools.partial(watched, f"reading {file}")) as lines:
         found, near = explain_lines(plan, lines, person, segment, at_ms, say)
     if not found.known:
         meant = "" if near is None else f" Did you mean {near!r}?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from dataclasses import asdict
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segue_agents.cli.manners import say
-from segue_agents.cli.places import JsonLinesOption, JsonOption, RulesOption, SourcesOption, parse_time_ms, write_json
+from segue_agents.cli.places import JsonOption, RulesOption, SourcesOption, parse_time_ms, write_json
+from segue_agents.cli.progress import watched
 
 if TYPE_CHECKING:
     from segue.plan import SegmentReport, Succession
@@ -127,7 +129,7 @@ def replay(
 
     plan = load_plan(rules, sources)
     out = sys.stdout
-    with open_lines(file) as lines:
+    with open_lines(file, functools.partial(watched, f"replaying {file}")) as lines:
         if members is not None:
             found = replay_members(plan, lines, parse_time_ms(members), log=say)
         else:
