@@ -15,9 +15,9 @@ from segue_agents.cli.manners import say
 from segue_agents.cli.places import (
     AppOption,
     BrokerOption,
-    KafkaConfigOption,
     JsonLinesOption,
     JsonOption,
+    KafkaConfigOption,
     SourcesOption,
     connection,
     parse_time_ms,

@@ -13,7 +13,15 @@ import typer
 
 from segue.catalog import Catalog, snake_case
 from segue.errors import ConfigError
-from segue_agents.cli.places import BrokerOption, JsonLinesOption, JsonOption, SourcesOption, find_broker, parse_time_ms, write_json
+from segue_agents.cli.places import (
+    BrokerOption,
+    JsonLinesOption,
+    JsonOption,
+    SourcesOption,
+    find_broker,
+    parse_time_ms,
+    write_json,
+)
 
 CALLS: Final = ("page", "identify", "alias")
 """events that are Segment calls of their own, not tracks"""

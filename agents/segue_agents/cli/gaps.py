@@ -14,8 +14,8 @@ from segue_agents.cli.manners import say
 from segue_agents.cli.places import (
     AppOption,
     BrokerOption,
-    KafkaConfigOption,
     JsonLinesOption,
+    KafkaConfigOption,
     SourcesOption,
     connection,
     write_json,

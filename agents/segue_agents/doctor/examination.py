@@ -22,8 +22,14 @@ TOO_LATE: Final = Unknown("no answer in time", "Look again; if it stays so, see 
 _RIGHTS: Final = "Give the principal the right to describe it: segue acls"
 
 
-def examine(settings: Settings, thresholds: Thresholds | None = None, *, write: bool = False, within_s: float = WITHIN_S,
-            no_broker: SegueError | None = None) -> Facts:
+def examine(
+    settings: Settings,
+    thresholds: Thresholds | None = None,
+    *,
+    write: bool = False,
+    within_s: float = WITHIN_S,
+    no_broker: SegueError | None = None,
+) -> Facts:
     """Looks at everything, for at most `within_s`. `write`: measure the broker's clock, which makes a topic and deletes it.
 
     `no_broker`: why there is no address to ask at all. Never raises.
@@ -75,8 +81,12 @@ def _begin_kafka(looks: _Looks, settings: Settings, limits: Thresholds, no_broke
     looks.begin("broker_config", lambda kafka, _cluster: kafka.broker_config(), "kafka", "cluster")
     looks.begin("topics", lambda kafka, _cluster, sources: kafka.topics(sources), "kafka", "cluster", "sources")
     looks.begin("group", lambda kafka, _cluster: kafka.group(), "kafka", "cluster")
-    looks.begin("topic_configs", lambda kafka, topics: kafka.topic_configs([n for n, t in topics.items() if t.exists]),
-                "kafka", "topics")
+    looks.begin(
+        "topic_configs",
+        lambda kafka, topics: kafka.topic_configs([n for n, t in topics.items() if t.exists]),
+        "kafka",
+        "topics",
+    )
     looks.begin("first", Kafka.look, "kafka", "topics")
     looks.begin("second", look_again, "kafka", "topics", "first")
     looks.begin("open_since_ms", open_since, "first", "second")

@@ -216,7 +216,7 @@ class Facts:
     samples: Mapping[str, Sample] | Unknown = NOT_ASKED
     open_since_ms: Mapping[Partition, int] | Unknown = NOT_ASKED
     """partition held up -> the timestamp of the first record of the open transaction"""
-    skew_ms: float | None | Unknown = None
+    skew_ms: float | Unknown | None = None
     """how far the broker's clock is ahead of this machine's; None: not measured"""
     disk: Disk | Unknown = NOT_ASKED
     rules: Rules | Unknown = NOT_ASKED

@@ -10,12 +10,18 @@ from typing import Any, Final
 from segue_agents.doctor.checks import CHECKS
 from segue_agents.doctor.findings import FAILED, UNKNOWN, Finding, Kind, exit_code, summary
 
+OPENS, CLOSES = "\u2039", "\u203a"
+"""around a word that a run fills in: Markdown takes these single guillemets for text"""
 STYLES: Final = {"ok": "green", "skipped": "dim", "warning": "yellow", "problem": "bold red"}
 
 
 def as_json(findings: Sequence[Finding], strict: bool = False) -> dict[str, Any]:
     """One object, for machines."""
-    return {"exit_code": exit_code(findings, strict), "summary": summary(findings), "findings": [asdict(f) for f in findings]}
+    return {
+        "exit_code": exit_code(findings, strict),
+        "summary": summary(findings),
+        "findings": [asdict(f) for f in findings],
+    }
 
 
 def lines(findings: Iterable[Finding], quiet: bool = False) -> Iterator[tuple[str, str]]:
@@ -53,4 +59,4 @@ def _finding(kind: Kind | None) -> str:
 
 def _cell(template: str) -> str:
     """A template's values as words in angle brackets."""
-    return re.sub(r"\{(\w+)[^}]*\}", r"<\1>", template).replace("|", "\\|").replace("<", "‹").replace(">", "›")
+    return re.sub(r"\{(\w+)[^}]*\}", f"{OPENS}\\1{CLOSES}", template).replace("|", "\\|")

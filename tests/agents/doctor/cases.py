@@ -35,8 +35,14 @@ ALL = (SITE, EMAIL, PROFILE, OUTPUT, STATE, CLOCK, LETTERS)
 RIGHTS = frozenset({"READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE"})
 
 TOPIC = Topic(partitions=2, replicas=3, operations=RIGHTS)
-CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "min.insync.replicas": "2",
-          "max.message.bytes": "1048588", "message.timestamp.type": "CreateTime"}
+CONFIG = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "min.insync.replicas": "2",
+    "max.message.bytes": "1048588",
+    "message.timestamp.type": "CreateTime",
+}
 SAMPLE = Sample(records=20, murmur2=20, crc32=9, schema_ids=frozenset({1}), newest_ms=NOW - 5_000, looked_ms=NOW)
 TICKS = Sample(records=6, without_key=6, newest_ms=NOW - 400, looked_ms=NOW)
 ENDS = {(t, p): Ends(0, 100, 100) for t in ALL for p in (0, 1)}
@@ -116,29 +122,54 @@ WHY = Unknown("it is away")
 BACK = LooksBack(30 * DAY, "lapsed", "did page in the last 30 days")
 SEVEN_DAYS = str(7 * DAY)
 
-# fmt: off
 CASES = (
     case("nobody answers", cluster.AWAY, "127.0.0.1:9092", cluster=Unknown("refused", unreachable=True, told=True)),
     case("no address", cluster.NOT_ASKED, "", cluster=Unknown("No broker is named", "segue up", told=True)),
     case("Kafka 2.4", cluster.OLD, "127.0.0.1:9092", apis={22: 1, 28: 2, 60: 0}),
     case("KIP-848 wanted", cluster.NO_KIP_848, "127.0.0.1:9092", settings(group_protocol="consumer"), apis={28: 5}),
-    case("too long a transaction", cluster.TRANSACTION_LIMIT, "transaction.max.timeout.ms", settings(transaction_timeout_ms=900_001)),
+    case(
+        "too long a transaction",
+        cluster.TRANSACTION_LIMIT,
+        "transaction.max.timeout.ms",
+        settings(transaction_timeout_ms=900_001),
+    ),
     case("too short a session", cluster.SESSION_LIMIT, "group.min.session.timeout.ms", settings(session_timeout_ms=5_999)),
-    case("offsets for an hour", cluster.OFFSETS_EXPIRE, "offsets.retention.minutes", broker_config={"offsets.retention.minutes": "60"}),
+    case(
+        "offsets for an hour",
+        cluster.OFFSETS_EXPIRE,
+        "offsets.retention.minutes",
+        broker_config={"offsets.retention.minutes": "60"},
+    ),
     case("may not write", cluster.LACKING, OUTPUT, **topic(OUTPUT, operations=RIGHTS - {"WRITE"})),
     case("may not read the states", cluster.LACKING, STATE, **topic(STATE, operations=RIGHTS - {"READ"})),
     case("may not join", cluster.LACKING, "group segue", group=Group("STABLE", (WORKER,), frozenset({"DESCRIBE"}))),
-    case("may not create", cluster.LACKING, "cluster", cluster=Cluster("id", 3, 4.0, frozenset({"DESCRIBE"})), **topic(LETTERS, error="UNKNOWN_TOPIC_OR_PART")),
+    case(
+        "may not create",
+        cluster.LACKING,
+        "cluster",
+        cluster=Cluster("id", 3, 4.0, frozenset({"DESCRIBE"})),
+        **topic(LETTERS, error="UNKNOWN_TOPIC_OR_PART"),
+    ),
     case("may not see", cluster.HIDDEN, SITE, **topic(SITE, error="TOPIC_AUTHORIZATION_FAILED")),
     case("may not see its configuration", cluster.NOT_SEEN, SITE, **topic(SITE, operations=RIGHTS - {"DESCRIBE_CONFIGS"})),
     case("an old broker does not tell rights", cluster.NOT_TOLD, SITE, **topic(SITE, operations=None)),
-
-    case("a topic is missing", topics.ABSENT, EMAIL, settings(create_topics=False), **topic(EMAIL, error="UNKNOWN_TOPIC_OR_PART")),
+    case(
+        "a topic is missing",
+        topics.ABSENT,
+        EMAIL,
+        settings(create_topics=False),
+        **topic(EMAIL, error="UNKNOWN_TOPIC_OR_PART"),
+    ),
     case("a topic is to come", topics.TO_COME, EMAIL, **topic(EMAIL, error="UNKNOWN_TOPIC_OR_PART")),
     case("another number of partitions", topics.UNEQUAL, EMAIL, **topic(EMAIL, partitions=3)),
     case("producers disagree", topics.MIXED, EMAIL, **sampled(EMAIL, murmur2=9, crc32=20)),
     case("keys all over", topics.MIXED, SITE, **sampled(SITE, murmur2=12, crc32=11)),
-    case("librdkafka's partitioner everywhere", topics.ALL_CRC32, SITE, samples={t: replace(SAMPLE, murmur2=9, crc32=20) for t in (SITE, EMAIL)}),
+    case(
+        "librdkafka's partitioner everywhere",
+        topics.ALL_CRC32,
+        SITE,
+        samples={t: replace(SAMPLE, murmur2=9, crc32=20) for t in (SITE, EMAIL)},
+    ),
     case("no key", topics.KEYLESS, SITE, **sampled(SITE, without_key=4, murmur2=16)),
     case("no leader", topics.LEADERLESS, SITE, **topic(SITE, leaderless=(1,))),
     case("a replica lags", topics.BEHIND, SITE, **topic(SITE, behind=(0,))),
@@ -153,13 +184,24 @@ CASES = (
     case("states of 1 MB", topics.STATES_LIMITED, STATE, **config(STATE, max_message_bytes="1048588")),
     case("small dead letters", topics.LETTERS_LIMITED, LETTERS, **config(LETTERS, max_message_bytes="100000")),
     case("kept shorter than declared", topics.DECLARED_LONGER, SITE, **config(SITE, retention_ms=SEVEN_DAYS)),
-    case("kept shorter than a rule looks", topics.RULES_LOOK_FURTHER, EMAIL, rules=Rules(1, {EMAIL: BACK}, {}), **config(EMAIL, retention_ms=SEVEN_DAYS)),
-    case("a rule looks back for ever", topics.FOR_EVER, EMAIL, rules=Rules(1, {EMAIL: replace(BACK, ms=None)}, {}), **config(EMAIL, retention_ms=SEVEN_DAYS)),
+    case(
+        "kept shorter than a rule looks",
+        topics.RULES_LOOK_FURTHER,
+        EMAIL,
+        rules=Rules(1, {EMAIL: BACK}, {}),
+        **config(EMAIL, retention_ms=SEVEN_DAYS),
+    ),
+    case(
+        "a rule looks back for ever",
+        topics.FOR_EVER,
+        EMAIL,
+        rules=Rules(1, {EMAIL: replace(BACK, ms=None)}, {}),
+        **config(EMAIL, retention_ms=SEVEN_DAYS),
+    ),
     case("cut by size", topics.CUT_BY_SIZE, SITE, **config(SITE, retention_bytes="1000000")),
     case("events for an hour", topics.SHORT, EMAIL, **config(EMAIL, retention_ms="3600000")),
     case("dead letters for an hour", topics.SHORT, LETTERS, **config(LETTERS, retention_ms="3600000")),
     case("late events refused", topics.LATE_REFUSED, SITE, **config(SITE, message_timestamp_before_max_ms="3600000")),
-
     case("a transaction hangs", flow.HANGS, f"{SITE}:0", **OPEN),
     case("a transaction is open", flow.HOLDS_UP, f"{SITE}:0", **site(HELD)),
     case("nobody works", flow.NOBODY, "group segue", group=Group("EMPTY", (), RIGHTS), **site(Ends(0, 120, 120))),
@@ -174,7 +216,6 @@ CASES = (
     case("the broker's clock is behind", flow.BEHIND_US, "broker", skew_ms=-2_000.0),
     case("clocks far apart", flow.FAR, "broker", skew_ms=400_000.0),
     case("no ticks", flow.NO_TICKS, CLOCK, **sampled(CLOCK, newest_ms=NOW - 60_000)),
-
     case("no right to write", machine.NOT_WRITABLE, "/var/lib/segue", **disk(writable=False)),
     case("a full disk", machine.FULL, "/var/lib/segue", **disk(free_bytes=1 << 20)),
     case("little room", machine.LITTLE_ROOM, "/var/lib/segue", **disk(free_bytes=6 << 30)),
@@ -186,11 +227,11 @@ CASES = (
     case("a wrong declaration", machine.SOURCES_WRONG, "packaged sources", sources=Unknown("it lacks 'topic'")),
     case("no ids.yaml", machine.NO_IDS, "ids.yaml", ids=Unknown("there is none")),
     case("an id is missing", machine.NO_ID, "email", ids={"segue.SiteEvent": 1, "segue.ProfileUpdate": 3}),
-    case("no registry", machine.REGISTRY_AWAY, "http://registry:8081", settings(registry="http://registry:8081"), registry=WHY),
+    case(
+        "no registry", machine.REGISTRY_AWAY, "http://registry:8081", settings(registry="http://registry:8081"), registry=WHY
+    ),
     case("a schema nobody can read", machine.UNREADABLE, SITE, schemas={(SITE, 7): "it lacks the field 'timestamp'"}),
     case("no framing", machine.UNFRAMED, SITE, **sampled(SITE, unframed=3)),
-
     case("no right to describe the group", UNKNOWN, "group", group=Unknown("GROUP_AUTHORIZATION_FAILED")),
     case("offsets that do not come", UNKNOWN, "second", second=Unknown("no answer in time")),
 )
-# fmt: on

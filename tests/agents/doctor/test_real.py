@@ -14,9 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, AdminClient, NewTopic
-from confluent_kafka.admin import ResourcePatternType, ResourceType
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
+from tests.agents.codecs.fake_registry import NONE, FakeRegistry
 
 import segue_schemas
 from segue_agents.demo.child import Child
@@ -30,9 +38,8 @@ from segue_agents.embedded import Broker, server
 from segue_agents.publish import EventPublisher
 from segue_agents.rule_files import load_catalog
 from segue_agents.settings import Settings
-from segue_agents.topics import clock_topic, create_topics, dead_letters_topic, state_topic
+from segue_agents.topics import clock_topic, create_topics, dead_letters_topic, input_topics, state_topic
 from segue_agents.worker.clock import encode_tick
-from tests.agents.codecs.fake_registry import NONE, FakeRegistry
 
 QUICK = Thresholds(looks_apart_s=0.3, free_share=0.0, free_bytes=0)
 RULES = "segment: behavior_keen\nwhen: count(product_viewed) >= 3 in the last 10 days\n"
@@ -48,8 +55,15 @@ class Set:
         for file in (own / "sources").glob("*.yaml"):
             file.write_text(file.read_text().replace("\ntopic: ", f"\ntopic: {prefix}"))
         (folder / "rules.yaml").write_text(RULES)
-        self.settings = Settings(bootstrap=broker, app_id=f"{prefix}app", data_dir=folder / "data", partitions=2,
-                                 rules=folder / "rules.yaml", sources=own / "sources", output_topic=f"{prefix}changes")
+        self.settings = Settings(
+            bootstrap=broker,
+            app_id=f"{prefix}app",
+            data_dir=folder / "data",
+            partitions=2,
+            rules=folder / "rules.yaml",
+            sources=own / "sources",
+            output_topic=f"{prefix}changes",
+        )
         self.site, self.email = f"{prefix}site-events", f"{prefix}email-events"
         self.admin = AdminClient({"bootstrap.servers": broker})
 
@@ -59,7 +73,17 @@ class Set:
         self.admin.create_topics([NewTopic(name, partitions, 1, config=of)])[name].result()
 
     def create_all(self) -> None:
+        """The others, and waits until each partition has its leader, which on a busy machine may take a moment."""
         create_topics(self.settings, 2)
+        kafka, inputs, until = Kafka(self.settings), input_topics(self.settings), time.monotonic() + 30
+        kafka.cluster()
+        while True:
+            try:
+                kafka.look(kafka.topics(inputs))
+                return
+            except KafkaException:
+                assert time.monotonic() < until
+                time.sleep(0.1)
 
     def publish(self, events: int = PERSONS) -> None:
         publisher = EventPublisher(self.settings.bootstrap, load_catalog(self.settings.sources), self.settings.sources)
@@ -67,6 +91,7 @@ class Set:
             publisher.publish({"type": "track", "event": "Product Viewed", "userId": f"person-{n}", "properties": {},
                                "timestamp": time.time_ns() // 1_000_000, "messageId": f"m-{n}"})  # fmt: skip
         publisher.close()
+        publisher.poll()  # raises what could not be delivered
 
     def producer(self, **config: Any) -> Any:
         return Producer({"bootstrap.servers": self.settings.bootstrap, "linger.ms": 0} | config)
@@ -74,8 +99,10 @@ class Set:
     def write(self, topic: str, value: bytes, key: bytes | None = None, **given: Any) -> None:
         """One record, with Java's partitioner unless a partition is given."""
         producer = self.producer(partitioner="murmur2_random")
-        producer.produce(topic, value, key, **given)
-        assert producer.flush(10) == 0
+        failed: list[Any] = []
+        producer.produce(topic, value, key, on_delivery=lambda error, _message: failed.append(error), **given)
+        producer.flush(20)
+        assert failed == [None]
 
     def commit(self, offset: int) -> None:
         """The group's offset of partition 0 of site-events."""
@@ -135,6 +162,7 @@ def test_a_healthy_app_with_a_worker_is_green(app: Set, tmp_path: Path) -> None:
 
 def test_nothing_is_changed(app: Set) -> None:
     """Before the first start: no topic, group, offset or file comes of it; what is to come is said, and exit 0."""
+
     def world() -> tuple[Any, ...]:
         groups = {g.group_id for g in app.admin.list_consumer_groups().result().valid}
         return set(app.admin.list_topics(timeout=10).topics), groups, sorted(app.settings.data_dir.parent.rglob("*"))
@@ -195,36 +223,100 @@ def _recompacted(app: Set) -> None:
     app.create(state_topic(app.settings.app_id), cleanup_policy="delete")
 
 
-# fmt: off
 FAULTS: list[tuple[str, Fault, dict[str, Any], str, str, str, int]] = [
     # what is done, settings, check, level, of its words, exit code
     ("unequal", lambda a: a.create(a.site, 3), {}, "partitions", "problem", "it has 3 partitions", 4),
-    ("compacted", lambda a: a.create(a.site, cleanup_policy="compact"), {}, "cleanup", "problem", "cleanup.policy is compact", 1),
+    (
+        "compacted",
+        lambda a: a.create(a.site, cleanup_policy="compact"),
+        {},
+        "cleanup",
+        "problem",
+        "cleanup.policy is compact",
+        1,
+    ),
     ("changelog", _recompacted, {}, "cleanup", "problem", "Kafka deletes states", 4),
-    ("retention", lambda a: a.create(a.site, retention_ms="604800000"), {}, "retention", "problem", "it keeps 7 days, and its declaration says 400 days", 1),
-    ("size", lambda a: a.create(state_topic(a.settings.app_id), cleanup_policy="compact"), {}, "record-size", "warning", "max.message.bytes is 1048588", 0),
-    ("letters", lambda a: a.create(dead_letters_topic(a.settings.app_id), max_message_bytes="1000"), {}, "record-size", "problem", "a dead letter that does not fit", 1),
-    ("in sync", lambda a: a.create(a.site, min_insync_replicas="2"), {}, "replication", "problem", "nothing can be written", 1),
+    (
+        "retention",
+        lambda a: a.create(a.site, retention_ms="604800000"),
+        {},
+        "retention",
+        "problem",
+        "it keeps 7 days, and its declaration says 400 days",
+        1,
+    ),
+    (
+        "size",
+        lambda a: a.create(state_topic(a.settings.app_id), cleanup_policy="compact"),
+        {},
+        "record-size",
+        "warning",
+        "max.message.bytes is 1048588",
+        0,
+    ),
+    (
+        "letters",
+        lambda a: a.create(dead_letters_topic(a.settings.app_id), max_message_bytes="1000"),
+        {},
+        "record-size",
+        "problem",
+        "a dead letter that does not fit",
+        1,
+    ),
+    (
+        "in sync",
+        lambda a: a.create(a.site, min_insync_replicas="2"),
+        {},
+        "replication",
+        "problem",
+        "nothing can be written",
+        1,
+    ),
     ("absent", lambda a: a.create(a.site), {"create_topics": False}, "topics", "problem", "there is no such topic", 1),
     ("partitioner", _other_partitioner, {}, "partitioner", "problem", "lie in other partitions than murmur2", 4),
     ("no keys", _no_keys, {}, "partitioner", "warning", "1 of 1 sampled records have no key", 0),
     ("not avro", _not_avro, {}, "schemas", "problem", "1 of 1 sampled values are not in Confluent's framing", 4),
-    ("other schema", _other_schema, {}, "schemas", "problem", "the schema id 7, which a worker cannot read: ids.yaml has 1", 4),
+    (
+        "other schema",
+        _other_schema,
+        {},
+        "schemas",
+        "problem",
+        "the schema id 7, which a worker cannot read: ids.yaml has 1",
+        4,
+    ),
     ("gone", _deleted_unread, {}, "gaps", "problem", "3 records were deleted", 4),
     ("clock", _clock_ahead, {}, "clocks", "warning", "the worker's clock is ahead", 0),
-    ("transaction limit", Set.create_all, {"transaction_timeout_ms": 3_600_000}, "broker-limits", "problem", "the brokers allow 900000", 4),
-    ("session limit", Set.create_all, {"session_timeout_ms": 500}, "broker-limits", "problem", "the brokers allow 1000 to", 4),
+    (
+        "transaction limit",
+        Set.create_all,
+        {"transaction_timeout_ms": 3_600_000},
+        "broker-limits",
+        "problem",
+        "the brokers allow 900000",
+        4,
+    ),
+    (
+        "session limit",
+        Set.create_all,
+        {"session_timeout_ms": 500},
+        "broker-limits",
+        "problem",
+        "the brokers allow 1000 to",
+        4,
+    ),
     ("rules", Set.create_all, {"rules": Path("nowhere")}, "rules", "problem", "no rules at nowhere", 1),
     ("sources", Set.create_all, {"sources": Path("nowhere")}, "sources", "problem", "holds no source declarations", 1),
     ("data_dir", Set.create_all, {"data_dir": Path(__file__) / "data"}, "disk", "problem", "could not write there", 1),
 ]
-# fmt: on
 
 
-@pytest.mark.parametrize(("done", "given", "check", "level", "words", "code"), [f[1:] for f in FAULTS],
-                         ids=[f[0] for f in FAULTS])
-def test_a_fault_made_for_real(app: Set, done: Fault, given: dict[str, Any], check: str, level: str, words: str,
-                               code: int) -> None:
+@pytest.mark.parametrize(
+    ("done", "given", "check", "level", "words", "code"), [f[1:] for f in FAULTS], ids=[f[0] for f in FAULTS]
+)
+def test_a_fault_made_for_real(
+    app: Set, done: Fault, given: dict[str, Any], check: str, level: str, words: str, code: int
+) -> None:
     """It is found where it is, in words, with a fix and the exit code; the other checks go on."""
     done(app)
     if given.get("create_topics", True):
@@ -377,5 +469,3 @@ def test_what_the_brokers_speak(app: Set) -> None:
     apis = kafka.apis()
     assert apis[28] >= 3
     assert 68 in apis
-
-

@@ -11,16 +11,20 @@ from segue_agents.topics import clock_topic, state_topic, topic_configs
 
 # --- whether it answers
 
-AWAY = Kind("problem", "no Kafka answers ({why})", "Check the address and what lies between. On this machine: segue up",
-            UNREACHABLE)
+AWAY = Kind(
+    "problem", "no Kafka answers ({why})", "Check the address and what lies between. On this machine: segue up", UNREACHABLE
+)
 NOT_ASKED = Kind("problem", "Kafka cannot be asked: {why}", "{fix}", UNREACHABLE)
 
 
 def _kafka(facts: Facts) -> Iterator[Finding]:
     if isinstance(facts.cluster, Unknown):
         kind = AWAY if facts.cluster.unreachable else NOT_ASKED
-        yield kind.at(facts.settings.bootstrap if facts.cluster.unreachable else "", why=facts.cluster.why.rstrip("."),
-                      fix=facts.cluster.fix or "See the security settings: segue config check")
+        yield kind.at(
+            facts.settings.bootstrap if facts.cluster.unreachable else "",
+            why=facts.cluster.why.rstrip("."),
+            fix=facts.cluster.fix or "See the security settings: segue config check",
+        )
         return
     brokers = f"{facts.cluster.brokers} broker{'s' if facts.cluster.brokers != 1 else ''}"
     yield fine(f"{brokers}, answered in {facts.cluster.answered_ms:.0f} ms", facts.settings.bootstrap)
@@ -29,14 +33,29 @@ def _kafka(facts: Facts) -> Iterator[Finding]:
 # --- versions and what comes with them
 
 TXN_OFFSET_COMMIT, CONSUMER_GROUP_HEARTBEAT, INIT_PRODUCER_ID = 28, 68, 22
-RELEASES: Final = ((78, 2, "4.2"), (76, 1, "4.1"), (26, 5, "4.0"), (66, 1, "3.8"), (65, 0, "3.0"), (60, 0, "2.8"),
-                   (28, 3, "2.5"), (22, 0, "0.11"))
+RELEASES: Final = (
+    (78, 2, "4.2"),
+    (76, 1, "4.1"),
+    (26, 5, "4.0"),
+    (66, 1, "3.8"),
+    (65, 0, "3.0"),
+    (60, 0, "2.8"),
+    (28, 3, "2.5"),
+    (22, 0, "0.11"),
+)
 """(API, its version, the release of Kafka that brought it), the newest first: brokers do not say what they are"""
-OLD = Kind("problem", "Kafka {release} cannot tie a transaction to a consumer group, which exactly_once stands on (KIP-447)",
-           "Upgrade the brokers to 2.5 or newer, or set guarantee=at_least_once.", INCOMPATIBLE)
-NO_KIP_848 = Kind("problem", "the brokers do not know the consumer group protocol (KIP-848)",
-                  "Set group_protocol=classic, or upgrade to Kafka 4.0 or newer with `consumer` in "
-                  "group.coordinator.rebalance.protocols.", INCOMPATIBLE)
+OLD = Kind(
+    "problem",
+    "Kafka {release} cannot tie a transaction to a consumer group, which exactly_once stands on (KIP-447)",
+    "Upgrade the brokers to 2.5 or newer, or set guarantee=at_least_once.",
+    INCOMPATIBLE,
+)
+NO_KIP_848 = Kind(
+    "problem",
+    "the brokers do not know the consumer group protocol (KIP-848)",
+    "Set group_protocol=classic, or upgrade to Kafka 4.0 or newer with `consumer` in group.coordinator.rebalance.protocols.",
+    INCOMPATIBLE,
+)
 
 
 def release(apis: Mapping[int, int]) -> str:
@@ -56,20 +75,31 @@ def _versions(facts: Facts) -> Iterator[Finding]:
 
 def _own_versions(facts: Facts) -> Iterator[Finding]:
     v: Any = facts.versions
-    yield fine(f"Segue {v.segue}, Python {'.'.join(map(str, v.python))}, librdkafka {v.librdkafka}, "
-               f"confluent-kafka {v.client}")
+    yield fine(
+        f"Segue {v.segue}, Python {'.'.join(map(str, v.python))}, librdkafka {v.librdkafka}, confluent-kafka {v.client}"
+    )
 
 
 # --- limits of the brokers
 
-TRANSACTION_LIMIT = Kind("problem", "transaction_timeout_ms is {ours}, the brokers allow {theirs}: no producer would start",
-                         "Set transaction_timeout_ms={theirs} or less, or raise the brokers' transaction.max.timeout.ms.",
-                         INCOMPATIBLE)
-SESSION_LIMIT = Kind("problem", "session_timeout_ms is {ours}, the brokers allow {least} to {most}: no worker could join",
-                     "Set session_timeout_ms within these, or change the brokers' group.min.session.timeout.ms and "
-                     "group.max.session.timeout.ms.", INCOMPATIBLE)
-OFFSETS_EXPIRE = Kind("warning", "the brokers forget a group's offsets {minutes} minutes after its last worker has gone",
-                      "Raise the brokers' offsets.retention.minutes to 10080, a week, or more.")
+TRANSACTION_LIMIT = Kind(
+    "problem",
+    "transaction_timeout_ms is {ours}, the brokers allow {theirs}: no producer would start",
+    "Set transaction_timeout_ms={theirs} or less, or raise the brokers' transaction.max.timeout.ms.",
+    INCOMPATIBLE,
+)
+SESSION_LIMIT = Kind(
+    "problem",
+    "session_timeout_ms is {ours}, the brokers allow {least} to {most}: no worker could join",
+    "Set session_timeout_ms within these, or change the brokers' group.min.session.timeout.ms and "
+    "group.max.session.timeout.ms.",
+    INCOMPATIBLE,
+)
+OFFSETS_EXPIRE = Kind(
+    "warning",
+    "the brokers forget a group's offsets {minutes} minutes after its last worker has gone",
+    "Raise the brokers' offsets.retention.minutes to 10080, a week, or more.",
+)
 AN_OUTAGE_MINUTES: Final = 1_440
 
 
@@ -90,11 +120,17 @@ def _limits(facts: Facts) -> Iterator[Finding]:
 
 # --- permissions
 
-LACKING = Kind("problem", "the principal may not {operations}", "segue acls prints the least set of rights; "
-               "kafka-acls.sh --add --allow-principal User:... {flags} grants these.")
+LACKING = Kind(
+    "problem",
+    "the principal may not {operations}",
+    "segue acls prints the least set of rights; kafka-acls.sh --add --allow-principal User:... {flags} grants these.",
+)
 HIDDEN = Kind("problem", "Kafka refuses to describe it: {why}", "Give the principal READ and DESCRIBE on it: segue acls")
-NOT_SEEN = Kind("warning", "the principal may not DESCRIBE_CONFIGS: how it is configured is not checked",
-                "kafka-acls.sh --add --allow-principal User:... --operation DESCRIBE_CONFIGS --topic {where}")
+NOT_SEEN = Kind(
+    "warning",
+    "the principal may not DESCRIBE_CONFIGS: how it is configured is not checked",
+    "kafka-acls.sh --add --allow-principal User:... --operation DESCRIBE_CONFIGS --topic {where}",
+)
 NOT_TOLD = Kind("warning", "Kafka does not say what the principal may do", "Brokers older than 2.3 cannot.")
 
 
@@ -131,14 +167,30 @@ def _lacking(where: str, lacks: Any, flags: str) -> Finding:
 
 
 CHECKS: Final = (
-    Check("kafka", "whether a broker answers, with the security of kafka_config", (), _kafka, (AWAY, NOT_ASKED),
-          ""),
+    Check("kafka", "whether a broker answers, with the security of kafka_config", (), _kafka, (AWAY, NOT_ASKED), ""),
     Check("versions", "Segue, Python, librdkafka, confluent-kafka", ("versions",), _own_versions, (), ""),
-    Check("kafka-version", "the APIs the brokers speak, and what guarantee and group_protocol need of them", ("apis",),
-          _versions, (OLD, NO_KIP_848), ""),
-    Check("broker-limits", "the brokers' bounds for transactions, sessions and offsets against the settings",
-          ("broker_config",), _limits, (TRANSACTION_LIMIT, SESSION_LIMIT, OFFSETS_EXPIRE), "the settings lie within them"),
-    Check("permissions", "what the principal may do to each topic, the group and the cluster", ("topics", "cluster"),
-          _permissions, (LACKING, HIDDEN, NOT_SEEN, NOT_TOLD), "all that a worker needs, as far as Kafka says; of its "
-          "transactional ids it says nothing"),
+    Check(
+        "kafka-version",
+        "the APIs the brokers speak, and what guarantee and group_protocol need of them",
+        ("apis",),
+        _versions,
+        (OLD, NO_KIP_848),
+        "",
+    ),
+    Check(
+        "broker-limits",
+        "the brokers' bounds for transactions, sessions and offsets against the settings",
+        ("broker_config",),
+        _limits,
+        (TRANSACTION_LIMIT, SESSION_LIMIT, OFFSETS_EXPIRE),
+        "the settings lie within them",
+    ),
+    Check(
+        "permissions",
+        "what the principal may do to each topic, the group and the cluster",
+        ("topics", "cluster"),
+        _permissions,
+        (LACKING, HIDDEN, NOT_SEEN, NOT_TOLD),
+        "all that a worker needs, as far as Kafka says; of its transactional ids it says nothing",
+    ),
 )

@@ -12,18 +12,26 @@ from segue_agents.topics import clock_topic, state_topic, topic_configs
 
 # --- transactions
 
-HANGS = Kind("problem", "a transaction has been open for {age}: nothing behind offset {offset} can be read",
-             "kafka-transactions.sh find-hanging --broker-id ... names its producer; kafka-transactions.sh abort --topic "
-             "{topic} --partition {partition} --start-offset {offset} ends it.")
-HOLDS_UP = Kind("warning", "a transaction has been open for {age}: nothing behind offset {offset} can be read until it ends",
-                "If it stays, see its producer: kafka-transactions.sh describe-producers --topic {topic} --partition "
-                "{partition}")
+HANGS = Kind(
+    "problem",
+    "a transaction has been open for {age}: nothing behind offset {offset} can be read",
+    "kafka-transactions.sh find-hanging --broker-id ... names its producer; kafka-transactions.sh abort --topic "
+    "{topic} --partition {partition} --start-offset {offset} ends it.",
+)
+HOLDS_UP = Kind(
+    "warning",
+    "a transaction has been open for {age}: nothing behind offset {offset} can be read until it ends",
+    "If it stays, see its producer: kafka-transactions.sh describe-producers --topic {topic} --partition {partition}",
+)
 
 
 def held_up(first: Look, second: Look) -> dict[Partition, int]:
     """Partition -> the last stable offset, where the same transaction was open at both looks."""
-    return {p: e.stable for p, e in second.ends.items()
-            if e.stable < e.high and p in first.ends and first.ends[p].stable == e.stable < first.ends[p].high}
+    return {
+        p: e.stable
+        for p, e in second.ends.items()
+        if e.stable < e.high and p in first.ends and first.ends[p].stable == e.stable < first.ends[p].high
+    }
 
 
 def _transactions(facts: Facts) -> Iterator[Finding]:
@@ -51,12 +59,19 @@ def seconds(s: float) -> str:
 
 # --- the group
 
-NOBODY = Kind("warning", "no worker is there, and {lag:,} records wait", "segue run, or see why it ended: its log, "
-              "segue gaps")
-IDLE = Kind("warning", "{workers} workers share {partitions} partitions: {idle} have none",
-            "Stop those; more workers need more partitions, and that a new app_id.")
-REBALANCING = Kind("warning", "the group is sharing out partitions ({state})", "Look again. If it stays so a worker joins again and "
-                   "again: see the logs for max.poll.interval, and session_timeout_ms.")
+NOBODY = Kind(
+    "warning", "no worker is there, and {lag:,} records wait", "segue run, or see why it ended: its log, segue gaps"
+)
+IDLE = Kind(
+    "warning",
+    "{workers} workers share {partitions} partitions: {idle} have none",
+    "Stop those; more workers need more partitions, and that a new app_id.",
+)
+REBALANCING = Kind(
+    "warning",
+    "the group is sharing out partitions ({state})",
+    "Look again. If it stays so a worker joins again and again: see the logs for max.poll.interval, and session_timeout_ms.",
+)
 
 
 def _group(facts: Facts) -> Iterator[Finding]:
@@ -75,8 +90,11 @@ def _group(facts: Facts) -> Iterator[Finding]:
     yield fine(f"{n} worker{'s' if n != 1 else ''}{f': {hosts}' if hosts else ''}", where)
 
 
-STANDS = Kind("warning", "{lag:,} records wait, and nothing was committed for {seconds}",
-              "See the worker that has the partition: its /readyz, its log; it may restore, or a record may stop it.")
+STANDS = Kind(
+    "warning",
+    "{lag:,} records wait, and nothing was committed for {seconds}",
+    "See the worker that has the partition: its /readyz, its log; it may restore, or a record may stop it.",
+)
 
 
 def _lags(facts: Facts, look: Look) -> dict[Partition, int]:
@@ -104,12 +122,24 @@ def _lag(facts: Facts) -> Iterator[Finding]:
 
 # --- gone
 
-GONE = Kind("problem", "{records:,} records were deleted before the group read them", "segue gaps names them all, and what "
-            "may be done.", INCOMPATIBLE)
-BEYOND = Kind("problem", "the group's offset {at} lies behind the topic's end {high}: the topic was made anew",
-              "segue gaps says what may be done.", INCOMPATIBLE)
-NO_STATE = Kind("problem", "the group has committed offsets, and there is no changelog: the state is lost",
-                "Bring the topic back, or start under a new app_id, which reads all inputs again.", INCOMPATIBLE)
+GONE = Kind(
+    "problem",
+    "{records:,} records were deleted before the group read them",
+    "segue gaps names them all, and what may be done.",
+    INCOMPATIBLE,
+)
+BEYOND = Kind(
+    "problem",
+    "the group's offset {at} lies behind the topic's end {high}: the topic was made anew",
+    "segue gaps says what may be done.",
+    INCOMPATIBLE,
+)
+NO_STATE = Kind(
+    "problem",
+    "the group has committed offsets, and there is no changelog: the state is lost",
+    "Bring the topic back, or start under a new app_id, which reads all inputs again.",
+    INCOMPATIBLE,
+)
 
 
 def _gaps(facts: Facts) -> Iterator[Finding]:
@@ -129,14 +159,26 @@ def _gaps(facts: Facts) -> Iterator[Finding]:
 
 # --- clocks
 
-AHEAD = Kind("warning", "{who} is ahead of this machine's clock by {ms:,.0f} ms", "Let NTP set the clocks of both: "
-             "chronyc tracking, timedatectl")
-BEHIND_US = Kind("warning", "{who} is behind this machine's clock by {ms:,.0f} ms", "Let NTP set the clocks of both: "
-                 "chronyc tracking, timedatectl")
-FAR = Kind("problem", "{who} and this machine's clock differ by {ms:,.0f} ms: events more than {most} ahead of the worker's "
-           "clock are refused", "Let NTP set the clocks of both: chronyc tracking, timedatectl")
-NO_TICKS = Kind("warning", "workers are there, and the newest tick is {age} old: time stands, and rules that wait for it",
-                "See the log of the worker for tick_not_written, and the clock of its machine: chronyc tracking")
+AHEAD = Kind(
+    "warning",
+    "{who} is ahead of this machine's clock by {ms:,.0f} ms",
+    "Let NTP set the clocks of both: chronyc tracking, timedatectl",
+)
+BEHIND_US = Kind(
+    "warning",
+    "{who} is behind this machine's clock by {ms:,.0f} ms",
+    "Let NTP set the clocks of both: chronyc tracking, timedatectl",
+)
+FAR = Kind(
+    "problem",
+    "{who} and this machine's clock differ by {ms:,.0f} ms: events more than {most} ahead of the worker's clock are refused",
+    "Let NTP set the clocks of both: chronyc tracking, timedatectl",
+)
+NO_TICKS = Kind(
+    "warning",
+    "workers are there, and the newest tick is {age} old: time stands, and rules that wait for it",
+    "See the log of the worker for tick_not_written, and the clock of its machine: chronyc tracking",
+)
 
 
 def _clocks(facts: Facts) -> Iterator[Finding]:
@@ -170,13 +212,32 @@ def _apart(where: str, who: str, ms: float, least: int) -> Iterator[Finding]:
 
 
 CHECKS: Final = (
-    Check("transactions", "open transactions that hold back readers: last stable offsets, twice", ("first", "second"),
-          _transactions, (HANGS, HOLDS_UP), "no transaction holds anybody up"),
+    Check(
+        "transactions",
+        "open transactions that hold back readers: last stable offsets, twice",
+        ("first", "second"),
+        _transactions,
+        (HANGS, HOLDS_UP),
+        "no transaction holds anybody up",
+    ),
     Check("workers", "the members of the consumer group", ("group", "second"), _group, (NOBODY, IDLE, REBALANCING), ""),
-    Check("lag", "committed offsets against the ends of the inputs, twice", ("first", "second", "group"), _lag, (STANDS,), ""),
-    Check("gaps", "committed offsets against the beginnings of the topics", ("second",), _gaps, (GONE, BEYOND, NO_STATE),
-          "no record is gone before it was read"),
-    Check("clocks", "the newest ticks and broker timestamps against this machine's clock; with --write the broker's exactly",
-          ("samples",), _clocks, (AHEAD, BEHIND_US, FAR, NO_TICKS),
-          "no clock is seen to be ahead (--write measures the broker's)"),
+    Check(
+        "lag", "committed offsets against the ends of the inputs, twice", ("first", "second", "group"), _lag, (STANDS,), ""
+    ),
+    Check(
+        "gaps",
+        "committed offsets against the beginnings of the topics",
+        ("second",),
+        _gaps,
+        (GONE, BEYOND, NO_STATE),
+        "no record is gone before it was read",
+    ),
+    Check(
+        "clocks",
+        "the newest ticks and broker timestamps against this machine's clock; with --write the broker's exactly",
+        ("samples",),
+        _clocks,
+        (AHEAD, BEHIND_US, FAR, NO_TICKS),
+        "no clock is seen to be ahead (--write measures the broker's)",
+    ),
 )

@@ -5,22 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
-from segue_agents.doctor.facts import Disk, Facts, Rules, Sample, Source, Unknown
+from segue_agents.doctor.facts import Disk, Facts, Sample, Source, Unknown
 from segue_agents.doctor.findings import INCOMPATIBLE, UNREACHABLE, Check, Finding, Kind, fine
 
 # --- the disk
 
 NOT_WRITABLE = Kind("problem", "the worker could not write there", "Give its user the right to, or set data_dir.")
-FULL = Kind("problem", "{free} are free: a store that cannot be written pauses its partitions",
-            "Make room, or set data_dir to a larger disk; the state may be deleted, it is restored from Kafka.")
-LITTLE_ROOM = Kind("warning", "{free} are free, {share:.0%} of the disk", "Make room: a store takes up to twice its size "
-                   "while it is compacted.")
-STATE_NEEDS_ROOM = Kind("warning", "{free} are free, and the state takes {state}: to compact it may take as much again",
-                        "Make room, or set data_dir to a larger disk.")
-NETWORK = Kind("warning", "it is on a network file system ({filesystem}): RocksDB is slow there, and locks may not hold",
-               "Set data_dir to a disk of this machine.")
-IN_MEMORY = Kind("warning", "it is in memory ({filesystem}): a restart of the machine restores everything from Kafka",
-                 "Set data_dir to a disk, unless that is meant.")
+FULL = Kind(
+    "problem",
+    "{free} are free: a store that cannot be written pauses its partitions",
+    "Make room, or set data_dir to a larger disk; the state may be deleted, it is restored from Kafka.",
+)
+LITTLE_ROOM = Kind(
+    "warning",
+    "{free} are free, {share:.0%} of the disk",
+    "Make room: a store takes up to twice its size while it is compacted.",
+)
+STATE_NEEDS_ROOM = Kind(
+    "warning",
+    "{free} are free, and the state takes {state}: to compact it may take as much again",
+    "Make room, or set data_dir to a larger disk.",
+)
+NETWORK = Kind(
+    "warning",
+    "it is on a network file system ({filesystem}): RocksDB is slow there, and locks may not hold",
+    "Set data_dir to a disk of this machine.",
+)
+IN_MEMORY = Kind(
+    "warning",
+    "it is in memory ({filesystem}): a restart of the machine restores everything from Kafka",
+    "Set data_dir to a disk, unless that is meant.",
+)
 _NETWORKS: Final = ("nfs", "cifs", "smb", "9p", "ceph", "glusterfs", "lustre", "fuse.sshfs", "fuse.s3fs", "virtiofs", "efs")
 _GIB: Final = 1 << 30
 
@@ -54,8 +69,12 @@ def _disk(facts: Facts) -> Iterator[Finding]:
 # --- rules and sources
 
 RULES_WRONG = Kind("problem", "the rules cannot be used: {why}", "segue check {where}")
-WAREHOUSE_ONLY = Kind("problem", "warehouse only: {why}; a worker refuses to start", "Take it out of these rules and ask "
-                      "the warehouse (segue sql), or state a longer 'retention:' in the source if its topic keeps that much.")
+WAREHOUSE_ONLY = Kind(
+    "problem",
+    "warehouse only: {why}; a worker refuses to start",
+    "Take it out of these rules and ask "
+    "the warehouse (segue sql), or state a longer 'retention:' in the source if its topic keeps that much.",
+)
 SOURCES_WRONG = Kind("problem", "the source declarations cannot be used: {why}", "Mend the file, or set sources.")
 
 
@@ -77,10 +96,17 @@ def _sources(facts: Facts) -> Iterator[Finding]:
 
 # --- schemas
 
-NO_IDS = Kind("problem", "there is no usable ids.yaml, and registry is none: no record can be decoded ({why})",
-              "Put ids.yaml beside the sources, or set registry.")
-NO_ID = Kind("problem", "ids.yaml has no id for the schema of source {where}: {schema}", "Add the id the producers write, as "
-             "in '{schema}: 5', or set registry.", INCOMPATIBLE)
+NO_IDS = Kind(
+    "problem",
+    "there is no usable ids.yaml, and registry is none: no record can be decoded ({why})",
+    "Put ids.yaml beside the sources, or set registry.",
+)
+NO_ID = Kind(
+    "problem",
+    "ids.yaml has no id for the schema of source {where}: {schema}",
+    "Add the id the producers write, as in '{schema}: 5', or set registry.",
+    INCOMPATIBLE,
+)
 
 
 def _ids(facts: Facts) -> Iterator[Finding]:
@@ -92,13 +118,24 @@ def _ids(facts: Facts) -> Iterator[Finding]:
             yield NO_ID.at(source.name, schema=source.schema_name)
 
 
-REGISTRY_AWAY = Kind("problem", "the schema registry does not answer: {why}", "Check the address, registry_config and the "
-                     "way there. Workers go on with the schemas they keep on disk.", UNREACHABLE)
-UNREADABLE = Kind("problem", "its newest records have the schema id {id}, which a worker cannot read: {why}",
-                  "With registry=none, put the id into ids.yaml; else segue schema check. These records go to the dead letters.",
-                  INCOMPATIBLE)
-UNFRAMED = Kind("problem", "{unframed} of {records} sampled values are not in Confluent's framing (a zero byte, a schema id, "
-                "Avro)", "Let the producer serialise with Confluent's Avro serialiser.", INCOMPATIBLE)
+REGISTRY_AWAY = Kind(
+    "problem",
+    "the schema registry does not answer: {why}",
+    "Check the address, registry_config and the way there. Workers go on with the schemas they keep on disk.",
+    UNREACHABLE,
+)
+UNREADABLE = Kind(
+    "problem",
+    "its newest records have the schema id {id}, which a worker cannot read: {why}",
+    "With registry=none, put the id into ids.yaml; else segue schema check. These records go to the dead letters.",
+    INCOMPATIBLE,
+)
+UNFRAMED = Kind(
+    "problem",
+    "{unframed} of {records} sampled values are not in Confluent's framing (a zero byte, a schema id, Avro)",
+    "Let the producer serialise with Confluent's Avro serialiser.",
+    INCOMPATIBLE,
+)
 
 
 def _registry(facts: Facts) -> Iterator[Finding]:
@@ -121,14 +158,40 @@ def _schemas(facts: Facts) -> Iterator[Finding]:
 
 
 CHECKS: Final = (
-    Check("disk", "data_dir: writable, free space, kind of file system, size of the state, slots", ("disk",), _disk,
-          (NOT_WRITABLE, FULL, LITTLE_ROOM, STATE_NEEDS_ROOM, NETWORK, IN_MEMORY), ""),
+    Check(
+        "disk",
+        "data_dir: writable, free space, kind of file system, size of the state, slots",
+        ("disk",),
+        _disk,
+        (NOT_WRITABLE, FULL, LITTLE_ROOM, STATE_NEEDS_ROOM, NETWORK, IN_MEMORY),
+        "",
+    ),
     Check("sources", "whether the source declarations load", (), _sources, (SOURCES_WRONG,), ""),
     Check("rules", "whether the rules load, and the log can answer them", (), _rules, (RULES_WRONG, WAREHOUSE_ONLY), ""),
-    Check("schema-ids", "without a registry: ids.yaml has each source's schema", ("sources",), _ids, (NO_IDS, NO_ID),
-          "each source's schema has an id", lambda facts: facts.settings.registry == "none"),
-    Check("registry", "with a registry: whether it answers", (), _registry, (REGISTRY_AWAY,), "",
-          lambda facts: facts.settings.registry != "none"),
-    Check("schemas", "the schema ids in the newest records: whether a worker can read them as the sources declare",
-          ("schemas", "samples"), _schemas, (UNREADABLE, UNFRAMED), ""),
+    Check(
+        "schema-ids",
+        "without a registry: ids.yaml has each source's schema",
+        ("sources",),
+        _ids,
+        (NO_IDS, NO_ID),
+        "each source's schema has an id",
+        lambda facts: facts.settings.registry == "none",
+    ),
+    Check(
+        "registry",
+        "with a registry: whether it answers",
+        (),
+        _registry,
+        (REGISTRY_AWAY,),
+        "",
+        lambda facts: facts.settings.registry != "none",
+    ),
+    Check(
+        "schemas",
+        "the schema ids in the newest records: whether a worker can read them as the sources declare",
+        ("schemas", "samples"),
+        _schemas,
+        (UNREADABLE, UNFRAMED),
+        "",
+    ),
 )

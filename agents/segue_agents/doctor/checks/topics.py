@@ -27,8 +27,11 @@ def _configs(facts: Facts) -> Mapping[str, Mapping[str, str]]:
 
 # --- that they are there
 
-ABSENT = Kind("problem", "there is no such topic, and create_topics is off",
-              "kafka-topics.sh --create --topic {where} --partitions {partitions}, or set create_topics.")
+ABSENT = Kind(
+    "problem",
+    "there is no such topic, and create_topics is off",
+    "kafka-topics.sh --create --topic {where} --partitions {partitions}, or set create_topics.",
+)
 TO_COME = Kind("warning", "not there yet", "Nothing: segue run creates them. Or create them as you want them.")
 
 
@@ -45,9 +48,13 @@ def _present(facts: Facts) -> Iterator[Finding]:
 
 # --- alike: a person's records, states and changes lie in partitions of one number
 
-UNEQUAL = Kind("problem", "it has {has} partitions and {other} has {others}: a person's records would be in two places",
-               "Make the wrong one anew with the other's number: kafka-topics.sh --create --topic {where} --partitions "
-               "{others}; partitions cannot be taken away, and adding some moves persons.", INCOMPATIBLE)
+UNEQUAL = Kind(
+    "problem",
+    "it has {has} partitions and {other} has {others}: a person's records would be in two places",
+    "Make the wrong one anew with the other's number: kafka-topics.sh --create --topic {where} --partitions "
+    "{others}; partitions cannot be taken away, and adding some moves persons.",
+    INCOMPATIBLE,
+)
 
 
 def _partitions(facts: Facts) -> Iterator[Finding]:
@@ -61,15 +68,25 @@ def _partitions(facts: Facts) -> Iterator[Finding]:
     yield fine(f"{usual} of each topic" if there else "no topic is there yet")
 
 
-MIXED = Kind("problem", "{wrong} of {records} sampled records lie in other partitions than murmur2 of their keys says, and "
-             "not all sources agree: a person's events are in two places",
-             "Let every producer use Java's default partitioner, or with librdkafka partitioner=murmur2_random; then read "
-             "everything again under a new app_id.", INCOMPATIBLE)
-ALL_CRC32 = Kind("warning", "its records lie where CRC-32 of their keys says, librdkafka's default; `segue send` and "
-                 "`segue dead-letters retry` write by murmur2",
-                 "Set partitioner=murmur2_random in the producers, before others join them that use it.")
-KEYLESS = Kind("warning", "{without_key} of {records} sampled records have no key: they go to the dead letters as no_person",
-               "Let the producer set the person's id as the key.")
+MIXED = Kind(
+    "problem",
+    "{wrong} of {records} sampled records lie in other partitions than murmur2 of their keys says, and "
+    "not all sources agree: a person's events are in two places",
+    "Let every producer use Java's default partitioner, or with librdkafka partitioner=murmur2_random; then read "
+    "everything again under a new app_id.",
+    INCOMPATIBLE,
+)
+ALL_CRC32 = Kind(
+    "warning",
+    "its records lie where CRC-32 of their keys says, librdkafka's default; `segue send` and "
+    "`segue dead-letters retry` write by murmur2",
+    "Set partitioner=murmur2_random in the producers, before others join them that use it.",
+)
+KEYLESS = Kind(
+    "warning",
+    "{without_key} of {records} sampled records have no key: they go to the dead letters as no_person",
+    "Let the producer set the person's id as the key.",
+)
 
 
 def _partitioner(facts: Facts) -> Iterator[Finding]:
@@ -94,26 +111,48 @@ def _partitioner(facts: Facts) -> Iterator[Finding]:
 
 # --- safe
 
-LEADERLESS = Kind("problem", "no leader for partition {partitions}: they cannot be read or written",
-                  "Bring the brokers back that hold them: kafka-topics.sh --describe --topic {where}")
-BEHIND = Kind("warning", "replicas of partition {partitions} are not in sync",
-              "See the brokers that lag: kafka-topics.sh --describe --under-replicated-partitions")
-ONE_COPY = Kind("warning", "{replicas} replica on {brokers} brokers: with its broker goes what it holds",
-                "kafka-reassign-partitions.sh with 3 replicas of {where}")
-UNWRITABLE = Kind("problem", "min.insync.replicas is {least}, and it has {replicas} replicas: nothing can be written",
-                  ALTER + "min.insync.replicas={better}")
-NONE_MAY_FAIL = Kind("warning", "min.insync.replicas is {least} of {replicas} replicas: one broker less stops all writing",
-                     ALTER + "min.insync.replicas={better}")
-MAY_BE_LOST = Kind("warning", "min.insync.replicas is 1 of {replicas} replicas: what is acknowledged may be on one alone",
-                   ALTER + "min.insync.replicas=2")
+LEADERLESS = Kind(
+    "problem",
+    "no leader for partition {partitions}: they cannot be read or written",
+    "Bring the brokers back that hold them: kafka-topics.sh --describe --topic {where}",
+)
+BEHIND = Kind(
+    "warning",
+    "replicas of partition {partitions} are not in sync",
+    "See the brokers that lag: kafka-topics.sh --describe --under-replicated-partitions",
+)
+ONE_COPY = Kind(
+    "warning",
+    "{replicas} replica on {brokers} brokers: with its broker goes what it holds",
+    "kafka-reassign-partitions.sh with 3 replicas of {where}",
+)
+UNWRITABLE = Kind(
+    "problem",
+    "min.insync.replicas is {least}, and it has {replicas} replicas: nothing can be written",
+    ALTER + "min.insync.replicas={better}",
+)
+NONE_MAY_FAIL = Kind(
+    "warning",
+    "min.insync.replicas is {least} of {replicas} replicas: one broker less stops all writing",
+    ALTER + "min.insync.replicas={better}",
+)
+MAY_BE_LOST = Kind(
+    "warning",
+    "min.insync.replicas is 1 of {replicas} replicas: what is acknowledged may be on one alone",
+    ALTER + "min.insync.replicas=2",
+)
 
 
 def _replication(facts: Facts) -> Iterator[Finding]:
     brokers = cast("Cluster", facts.cluster).brokers
     for name, topic in _existing(facts).items():
         least = int(_configs(facts).get(name, {}).get("min.insync.replicas", 1))
-        values: dict[str, Any] = {"replicas": topic.replicas, "least": least, "brokers": brokers,
-                                  "better": max(1, topic.replicas - 1)}
+        values: dict[str, Any] = {
+            "replicas": topic.replicas,
+            "least": least,
+            "brokers": brokers,
+            "better": max(1, topic.replicas - 1),
+        }
         if topic.leaderless:
             yield LEADERLESS.at(name, partitions=", ".join(map(str, topic.leaderless)))
         if topic.behind:
@@ -132,19 +171,31 @@ def _replication(facts: Facts) -> Iterator[Finding]:
 
 # --- configured as what they are for
 
-COMPACTED = Kind("problem", "cleanup.policy is {policy}: Kafka keeps the newest record of a key alone, {loses}",
-                 ALTER + "cleanup.policy=delete")
-NOT_COMPACTED = Kind("problem", "cleanup.policy is {policy}: Kafka deletes states that nothing else has",
-                     ALTER + "cleanup.policy=compact", INCOMPATIBLE)
-TOMBSTONES = Kind("problem", "delete.retention.ms is {ms}: a worker away longer could bring back somebody who was erased",
-                  ALTER + "delete.retention.ms={needed}")
+COMPACTED = Kind(
+    "problem",
+    "cleanup.policy is {policy}: Kafka keeps the newest record of a key alone, {loses}",
+    ALTER + "cleanup.policy=delete",
+)
+NOT_COMPACTED = Kind(
+    "problem",
+    "cleanup.policy is {policy}: Kafka deletes states that nothing else has",
+    ALTER + "cleanup.policy=compact",
+    INCOMPATIBLE,
+)
+TOMBSTONES = Kind(
+    "problem",
+    "delete.retention.ms is {ms}: a worker away longer could bring back somebody who was erased",
+    ALTER + "delete.retention.ms={needed}",
+)
 
 
 def _cleanup(facts: Facts) -> Iterator[Finding]:
     settings = facts.settings
-    loses = {settings.output_topic: "and changes of a person's other segments go",
-             clock_topic(settings.app_id): "and refuses ticks, which have no key",
-             dead_letters_topic(settings.app_id): "and letters of one person push out each other"}
+    loses = {
+        settings.output_topic: "and changes of a person's other segments go",
+        clock_topic(settings.app_id): "and refuses ticks, which have no key",
+        dead_letters_topic(settings.app_id): "and letters of one person push out each other",
+    }
     for name, config in _configs(facts).items():
         policy = config.get("cleanup.policy", "")
         if name == state_topic(settings.app_id):
@@ -157,16 +208,24 @@ def _cleanup(facts: Facts) -> Iterator[Finding]:
             yield COMPACTED.at(name, policy=policy, loses=loses.get(name, "and events of a person push out each other"))
 
 
-STATES_LIMITED = Kind("warning", "max.message.bytes is {bytes}: a larger state of one person stops the worker",
-                      ALTER + "max.message.bytes={needed}")
-LETTERS_LIMITED = Kind("problem", "max.message.bytes is {bytes}: a dead letter that does not fit stops its partition",
-                       ALTER + "max.message.bytes={needed}")
+STATES_LIMITED = Kind(
+    "warning",
+    "max.message.bytes is {bytes}: a larger state of one person stops the worker",
+    ALTER + "max.message.bytes={needed}",
+)
+LETTERS_LIMITED = Kind(
+    "problem",
+    "max.message.bytes is {bytes}: a dead letter that does not fit stops its partition",
+    ALTER + "max.message.bytes={needed}",
+)
 LETTER_BYTES: Final = DEAD_LETTER_BYTES + 2 * DEAD_LETTER_KEY_BYTES
 
 
 def _sizes(facts: Facts) -> Iterator[Finding]:
-    for name, kind, needed in ((state_topic(facts.settings.app_id), STATES_LIMITED, STATE_BYTES),
-                               (dead_letters_topic(facts.settings.app_id), LETTERS_LIMITED, LETTER_BYTES)):
+    for name, kind, needed in (
+        (state_topic(facts.settings.app_id), STATES_LIMITED, STATE_BYTES),
+        (dead_letters_topic(facts.settings.app_id), LETTERS_LIMITED, LETTER_BYTES),
+    ):
         size = int(_configs(facts).get(name, {}).get("max.message.bytes", needed))
         if size < needed:
             yield kind.at(name, bytes=size, needed=needed)
@@ -174,20 +233,35 @@ def _sizes(facts: Facts) -> Iterator[Finding]:
 
 # --- kept long enough
 
-DECLARED_LONGER = Kind("problem", "it keeps {kept}, and its declaration says {declared}: rules that look back further than "
-                       "it keeps are wrong without a word", ALTER + "retention.ms={declared_ms}, or write the true "
-                       "'retention:' into the source's declaration and run segue check.")
-RULES_LOOK_FURTHER = Kind("problem", "it keeps {kept}, and {segment} looks back {back} ('{condition}')",
-                          ALTER + "retention.ms={back_ms}, or shorten the rule's window.")
-FOR_EVER = Kind("warning", "it keeps {kept}, and {segment} looks back for ever ('{condition}'): after a start from nothing "
-                "it knows no more than that", "State 'retention: {kept}' in the source's declaration, so that segue check "
-                "says which rules need a backfill.")
-CUT_BY_SIZE = Kind("warning", "retention.bytes is {bytes}: a busy day cuts it short, whatever retention.ms says",
-                   ALTER + "retention.bytes=-1")
-SHORT = Kind("warning", "it keeps {kept}: an app that is down longer loses records",
-             ALTER + "retention.ms={day_ms} or more")
-LATE_REFUSED = Kind("warning", "message.timestamp.before.max.ms is {ms}: Kafka refuses events that are late by more, and the "
-                    "source's lateness is {lateness}", ALTER + "message.timestamp.before.max.ms={lateness_ms}")
+DECLARED_LONGER = Kind(
+    "problem",
+    "it keeps {kept}, and its declaration says {declared}: rules that look back further than "
+    "it keeps are wrong without a word",
+    ALTER + "retention.ms={declared_ms}, or write the true 'retention:' into the source's declaration and run segue check.",
+)
+RULES_LOOK_FURTHER = Kind(
+    "problem",
+    "it keeps {kept}, and {segment} looks back {back} ('{condition}')",
+    ALTER + "retention.ms={back_ms}, or shorten the rule's window.",
+)
+FOR_EVER = Kind(
+    "warning",
+    "it keeps {kept}, and {segment} looks back for ever ('{condition}'): after a start from nothing "
+    "it knows no more than that",
+    "State 'retention: {kept}' in the source's declaration, so that segue check says which rules need a backfill.",
+)
+CUT_BY_SIZE = Kind(
+    "warning",
+    "retention.bytes is {bytes}: a busy day cuts it short, whatever retention.ms says",
+    ALTER + "retention.bytes=-1",
+)
+SHORT = Kind("warning", "it keeps {kept}: an app that is down longer loses records", ALTER + "retention.ms={day_ms} or more")
+LATE_REFUSED = Kind(
+    "warning",
+    "message.timestamp.before.max.ms is {ms}: Kafka refuses events that are late by more, and the "
+    "source's lateness is {lateness}",
+    ALTER + "message.timestamp.before.max.ms={lateness_ms}",
+)
 
 
 def _retention(facts: Facts) -> Iterator[Finding]:
@@ -203,15 +277,18 @@ def _retention(facts: Facts) -> Iterator[Finding]:
             yield CUT_BY_SIZE.at(name, bytes=config["retention.bytes"])
         before_ms = int(config.get("message.timestamp.before.max.ms", source.lateness_ms))
         if config.get("message.timestamp.type") == "CreateTime" and before_ms < source.lateness_ms:
-            yield LATE_REFUSED.at(name, ms=before_ms, lateness=duration_text(source.lateness_ms),
-                                  lateness_ms=source.lateness_ms)
+            yield LATE_REFUSED.at(
+                name, ms=before_ms, lateness=duration_text(source.lateness_ms), lateness_ms=source.lateness_ms
+            )
     yield from _letters_kept(facts.settings, _configs(facts))
 
 
 def _kept(name: str, kept_ms: int, source: Source, back: LooksBack | None) -> Iterator[Finding]:
     kept = duration_text(kept_ms)
     if source.retention_ms is not None and kept_ms < source.retention_ms:
-        yield DECLARED_LONGER.at(name, kept=kept, declared=duration_text(source.retention_ms), declared_ms=source.retention_ms)
+        yield DECLARED_LONGER.at(
+            name, kept=kept, declared=duration_text(source.retention_ms), declared_ms=source.retention_ms
+        )
     if back is not None:
         values = {"kept": kept, "segment": back.segment, "condition": back.condition}
         if back.ms is not None and back.ms > kept_ms:
@@ -231,19 +308,52 @@ def _letters_kept(settings: Settings, configs: Mapping[str, Mapping[str, str]]) 
 
 CHECKS: Final = (
     Check("topics", "whether the inputs and the app's own topics are there", ("topics",), _present, (ABSENT, TO_COME), ""),
-    Check("partitions", "whether all of them have one number of partitions (co-partitioning)", ("topics",), _partitions,
-          (UNEQUAL,), ""),
-    Check("partitioner", "keys of the newest records of each input: whether they lie where murmur2 says",
-          ("samples", "topics"), _partitioner, (MIXED, ALL_CRC32, KEYLESS), ""),
-    Check("replication", "leaders, replicas, replicas in sync, min.insync.replicas",
-          ("topics", "topic_configs", "cluster"), _replication,
-          (LEADERLESS, BEHIND, ONE_COPY, UNWRITABLE, NONE_MAY_FAIL, MAY_BE_LOST), "every topic is kept safely"),
-    Check("cleanup", "cleanup.policy: the changelog compacted, all others not; its tombstones", ("topic_configs",), _cleanup,
-          (COMPACTED, NOT_COMPACTED, TOMBSTONES), "each topic's cleanup.policy is that of its use"),
-    Check("record-size", "max.message.bytes of the changelog and the dead letters", ("topic_configs",), _sizes,
-          (STATES_LIMITED, LETTERS_LIMITED), "states and dead letters of every size fit"),
-    Check("retention", "how long inputs keep events, against their declarations and the rules' windows; dead letters too",
-          ("topic_configs", "sources"), _retention,
-          (DECLARED_LONGER, RULES_LOOK_FURTHER, FOR_EVER, CUT_BY_SIZE, SHORT, LATE_REFUSED),
-          "inputs keep what the rules look back to"),
+    Check(
+        "partitions",
+        "whether all of them have one number of partitions (co-partitioning)",
+        ("topics",),
+        _partitions,
+        (UNEQUAL,),
+        "",
+    ),
+    Check(
+        "partitioner",
+        "keys of the newest records of each input: whether they lie where murmur2 says",
+        ("samples", "topics"),
+        _partitioner,
+        (MIXED, ALL_CRC32, KEYLESS),
+        "",
+    ),
+    Check(
+        "replication",
+        "leaders, replicas, replicas in sync, min.insync.replicas",
+        ("topics", "topic_configs", "cluster"),
+        _replication,
+        (LEADERLESS, BEHIND, ONE_COPY, UNWRITABLE, NONE_MAY_FAIL, MAY_BE_LOST),
+        "every topic is kept safely",
+    ),
+    Check(
+        "cleanup",
+        "cleanup.policy: the changelog compacted, all others not; its tombstones",
+        ("topic_configs",),
+        _cleanup,
+        (COMPACTED, NOT_COMPACTED, TOMBSTONES),
+        "each topic's cleanup.policy is that of its use",
+    ),
+    Check(
+        "record-size",
+        "max.message.bytes of the changelog and the dead letters",
+        ("topic_configs",),
+        _sizes,
+        (STATES_LIMITED, LETTERS_LIMITED),
+        "states and dead letters of every size fit",
+    ),
+    Check(
+        "retention",
+        "how long inputs keep events, against their declarations and the rules' windows; dead letters too",
+        ("topic_configs", "sources"),
+        _retention,
+        (DECLARED_LONGER, RULES_LOOK_FURTHER, FOR_EVER, CUT_BY_SIZE, SHORT, LATE_REFUSED),
+        "inputs keep what the rules look back to",
+    ),
 )

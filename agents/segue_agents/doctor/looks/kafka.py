@@ -8,8 +8,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
-from confluent_kafka import TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from segue_agents.doctor.facts import Cluster, Ends, Group, Look, Member, Partition, Topic
@@ -33,7 +39,7 @@ class Kafka:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._said: list[logging.LogRecord] = []
-        logger = logging.Logger("segue.doctor")
+        logger = logging.Logger("segue.doctor")  # noqa: LOG001 (of its own: nobody else is to hear it)
         logger.addHandler(_Into(self._said))
         # librdkafka tells what the brokers speak in its log of features, and nowhere else
         self._admin = AdminClient({**common_config(settings), "logger": logger, "debug": "feature"})
@@ -70,8 +76,9 @@ class Kafka:
     def topics(self, inputs: Iterable[str]) -> dict[str, Topic]:
         """Inputs and the app's own, in that order, each as described or with an error. Raises KafkaException."""
         names = list(dict.fromkeys((*inputs, *topic_configs(self._settings))))
-        asked = self._admin.describe_topics(TopicCollection(names), include_authorized_operations=True,
-                                            request_timeout=ANSWER_S)
+        asked = self._admin.describe_topics(
+            TopicCollection(names), include_authorized_operations=True, request_timeout=ANSWER_S
+        )
         return {name: _described(asked[name]) for name in names}
 
     def topic_configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -95,8 +102,9 @@ class Kafka:
         name, until = self._settings.app_id, time.monotonic() + ANSWER_S
         while True:
             try:
-                found = self._admin.describe_consumer_groups([name], include_authorized_operations=True,
-                                                             request_timeout=ANSWER_S)[name].result()
+                found = self._admin.describe_consumer_groups(
+                    [name], include_authorized_operations=True, request_timeout=ANSWER_S
+                )[name].result()
             except KafkaException as error:
                 code = error.args[0].code()
                 if code == KafkaError.GROUP_ID_NOT_FOUND:
@@ -105,8 +113,10 @@ class Kafka:
                     raise
                 time.sleep(0.2)
                 continue
-            members = tuple(Member(m.client_id, m.host, m.group_instance_id or "", len(m.assignment.topic_partitions))
-                            for m in found.members)
+            members = tuple(
+                Member(m.client_id, m.host, m.group_instance_id or "", len(m.assignment.topic_partitions))
+                for m in found.members
+            )
             return Group(found.state.name, members, _names(found.authorized_operations))
 
     def look(self, topics: Mapping[str, Topic]) -> Look:
@@ -123,8 +133,9 @@ class Kafka:
     def _offsets(self, partitions: list[Any], spec: Any, isolation: Any) -> dict[Partition, int]:
         if not partitions:
             return {}
-        asked = self._admin.list_offsets(dict.fromkeys(partitions, spec), isolation_level=isolation,
-                                         request_timeout=ANSWER_S)
+        asked = self._admin.list_offsets(
+            dict.fromkeys(partitions, spec), isolation_level=isolation, request_timeout=ANSWER_S
+        )
         return {(p.topic, p.partition): int(answer.result().offset) for p, answer in asked.items()}
 
     def _committed(self, wanted: list[Any]) -> dict[Partition, int]:

@@ -14,10 +14,10 @@ def murmur2(data: bytes) -> int:
     length = len(data)
     h = _SEED ^ length
     for at in range(0, length & ~3, 4):
-        k = int.from_bytes(data[at:at + 4], "little") * _M & _MASK
+        k = int.from_bytes(data[at : at + 4], "little") * _M & _MASK
         k = (k ^ k >> 24) * _M & _MASK
         h = h * _M & _MASK ^ k
     if tail := length & 3:
-        h = (h ^ int.from_bytes(data[length - tail:], "little")) * _M & _MASK
+        h = (h ^ int.from_bytes(data[length - tail :], "little")) * _M & _MASK
     h = (h ^ h >> 13) * _M & _MASK
     return h ^ h >> 15

@@ -31,8 +31,11 @@ def sample(settings: Settings, inputs: Iterable[str], look: Look) -> dict[str, S
     counts: dict[str, int] = {}
     for topic, index in look.ends:
         counts[topic] = max(counts.get(topic, 0), index + 1)
-    wanted = {where: max(e.low, e.high - (NEWEST if where[0] != clock else 3)) for where, e in look.ends.items()
-              if where[0] in asked and where[1] < PARTITIONS and e.high > e.low}
+    wanted = {
+        where: max(e.low, e.high - (NEWEST if where[0] != clock else 3))
+        for where, e in look.ends.items()
+        if where[0] in asked and where[1] < PARTITIONS and e.high > e.low
+    }
     records: dict[str, list[Any]] = {topic: [] for topic in counts if topic in asked}
     for message in _read(settings, wanted, look.ends):
         records[message.topic()].append(message)
