@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -77,13 +77,10 @@ class Set:
         create_topics(self.settings, 2)
         kafka, inputs, until = Kafka(self.settings), input_topics(self.settings), time.monotonic() + 30
         kafka.cluster()
-        while True:
-            try:
-                kafka.look(kafka.topics(inputs))
-                return
-            except KafkaException:
-                assert time.monotonic() < until
-                time.sleep(0.1)
+        topics = kafka.topics(inputs)
+        while len(kafka.look(topics).ends) < sum(t.partitions for t in topics.values()):
+            assert time.monotonic() < until
+            time.sleep(0.1)
 
     def publish(self, events: int = PERSONS) -> None:
         publisher = EventPublisher(self.settings.bootstrap, load_catalog(self.settings.sources), self.settings.sources)

@@ -131,12 +131,22 @@ class Kafka:
         return Look(time.monotonic(), ends, self._committed([p for p in partitions if p.topic not in own]))
 
     def _offsets(self, partitions: list[Any], spec: Any, isolation: Any) -> dict[Partition, int]:
+        """Of those that tell: one without a leader does not, and is found by others. Raises KafkaException when none does."""
         if not partitions:
             return {}
         asked = self._admin.list_offsets(
             dict.fromkeys(partitions, spec), isolation_level=isolation, request_timeout=ANSWER_S
         )
-        return {(p.topic, p.partition): int(answer.result().offset) for p, answer in asked.items()}
+        found: dict[Partition, int] = {}
+        refused = None
+        for p, answer in asked.items():
+            try:
+                found[p.topic, p.partition] = int(answer.result().offset)
+            except KafkaException as error:
+                refused = error
+        if refused is not None and not found:
+            raise refused
+        return found
 
     def _committed(self, wanted: list[Any]) -> dict[Partition, int]:
         if not wanted:
