@@ -28,13 +28,13 @@ def completion(shell: Annotated[Shell, typer.Argument(help="Which shell's.")]) -
         segue completion zsh > "${fpath[1]}/_segue"
         segue completion fish > ~/.config/fish/completions/segue.fish
     """
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]  # it exports nothing by name
 
     typer.echo(get_completion_script(prog_name="segue", complete_var=VARIABLE, shell=shell.value))
 
 
 def prepare_completion() -> None:
     """Before the application answers a shell: typer does so itself only where it has options for it."""
-    from typer.completion import completion_init
+    from typer.completion import completion_init  # type: ignore[attr-defined]  # as above
 
     completion_init()

@@ -116,7 +116,8 @@ class Group(TyperGroup):
 
 def as_json(args: Sequence[str]) -> list[str]:
     """`--format json` and `--format=json` become `--json`; `text` is what there is without."""
-    given, out = iter(args), []
+    given: Iterator[str] = iter(args)
+    out: list[str] = []
     for arg in given:
         name, equals, value = arg.partition("=")
         if arg == "--":

@@ -48,7 +48,7 @@ def _transactions(facts: Facts) -> Iterator[Finding]:
 
 
 def _now_ms(facts: Facts) -> int:
-    samples = cast("Mapping[str, Sample]", facts.samples) if isinstance(facts.samples, Mapping) else {}
+    samples = facts.samples if isinstance(facts.samples, Mapping) else {}
     return max((s.looked_ms for s in samples.values()), default=0)
 
 

@@ -131,7 +131,7 @@ class Kafka:
         return Look(time.monotonic(), ends, self._committed([p for p in partitions if p.topic not in own]))
 
     def _offsets(self, partitions: list[Any], spec: Any, isolation: Any) -> dict[Partition, int]:
-        """Of those that tell: one without a leader does not, and is found by others. Raises KafkaException when none does."""
+        """Of those that tell, which one without a leader does not. Raises KafkaException when none does."""
         if not partitions:
             return {}
         asked = self._admin.list_offsets(

@@ -69,9 +69,12 @@ def _holder(lock: Path) -> int | None:
     """The process that signed the lock, while it lives. The lock itself is not touched: a worker may want it now."""
     try:
         pid = int(lock.read_text(encoding="ascii"))
-        os.kill(pid, 0)
-    except PermissionError:
-        return pid
     except (OSError, ValueError):
         return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except OSError:  # it is another user's
+        return pid
     return pid
