@@ -132,7 +132,7 @@ def _tried(function: Callable[..., Any], values: list[Any]) -> Any:
     except ConnectionError as error:
         return Unknown(str(error), unreachable=True, told=True)
     except SegueError as error:
-        return Unknown(error.what, error.to_do)
+        return Unknown(error.what.partition("\n")[0], error.to_do)  # of a rule: where it is, without the line underlined
     except Exception as error:  # noqa: BLE001 (whatever it is, the other looks go on)
         kafka_says = getattr(error.args[0], "str", None) if error.args else None
         said = kafka_says() if callable(kafka_says) else f"{type(error).__name__}: {error}"

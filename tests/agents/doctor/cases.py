@@ -215,6 +215,7 @@ CASES = (
     case("the broker's clock is ahead", flow.AHEAD, SITE, **sampled(SITE, newest_ms=NOW + 3_000, by_broker=True)),
     case("the broker's clock is behind", flow.BEHIND_US, "broker", skew_ms=-2_000.0),
     case("clocks far apart", flow.FAR, "broker", skew_ms=400_000.0),
+    case("no right to measure", flow.UNMEASURED, "the broker's clock", skew_ms=Unknown("TOPIC_AUTHORIZATION_FAILED")),
     case("no ticks", flow.NO_TICKS, CLOCK, **sampled(CLOCK, newest_ms=NOW - 60_000)),
     case("no right to write", machine.NOT_WRITABLE, "/var/lib/segue", **disk(writable=False)),
     case("a full disk", machine.FULL, "/var/lib/segue", **disk(free_bytes=1 << 20)),

@@ -113,7 +113,7 @@ def test_the_report() -> None:
 
 
 def test_the_page_has_the_table_of_the_code() -> None:
-    """docs/operate/doctor.md is what `python -m segue_agents.doctor.report` prints."""
+    """docs/operate/doctor.md has it as `markdown()` of doctor/report.py makes it."""
     table = re.search(r"\| check \|.*?\n(?!\|)", PAGE.read_text(encoding="utf-8") + "\n", re.DOTALL)
     assert table is not None
     assert table[0].strip() == markdown().strip()

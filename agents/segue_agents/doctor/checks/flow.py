@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 from segue.limits import MAX_FUTURE_MS
-from segue_agents.doctor.facts import Facts, Group, Look, Partition, Sample
+from segue_agents.doctor.facts import Facts, Group, Look, Partition, Sample, Unknown
 from segue_agents.doctor.findings import INCOMPATIBLE, Check, Finding, Kind, fine
 from segue_agents.topics import clock_topic, state_topic, topic_configs
 
@@ -181,6 +181,13 @@ NO_TICKS = Kind(
 )
 
 
+UNMEASURED = Kind(
+    "warning",
+    "it could not be measured: {why}",
+    "Give the principal the right to create, write and delete the topic segue-{app}-doctor, or leave --write out.",
+)
+
+
 def _clocks(facts: Facts) -> Iterator[Finding]:
     samples, least = cast("Mapping[str, Sample]", facts.samples), facts.thresholds.skew_ms
     ticks = samples.get(clock_topic(facts.settings.app_id))
@@ -189,6 +196,8 @@ def _clocks(facts: Facts) -> Iterator[Finding]:
             continue
         who = "the broker's clock" if sample.by_broker else "the worker's clock"
         yield from _ahead(name, who, sample.newest_ms - sample.looked_ms, least)
+    if isinstance(facts.skew_ms, Unknown) and not facts.skew_ms.told:
+        yield UNMEASURED.at("the broker's clock", why=facts.skew_ms.why, app=facts.settings.app_id)
     if isinstance(facts.skew_ms, float | int):
         yield from _apart("broker", "the broker's clock", float(facts.skew_ms), least)
         yield fine(f"the broker's clock is {abs(facts.skew_ms):,.0f} ms {'ahead' if facts.skew_ms >= 0 else 'behind'}")
@@ -237,7 +246,7 @@ CHECKS: Final = (
         "the newest ticks and broker timestamps against this machine's clock; with --write the broker's exactly",
         ("samples",),
         _clocks,
-        (AHEAD, BEHIND_US, FAR, NO_TICKS),
+        (AHEAD, BEHIND_US, FAR, NO_TICKS, UNMEASURED),
         "no clock is seen to be ahead (--write measures the broker's)",
     ),
 )
