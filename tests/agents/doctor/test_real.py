@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
     AclPermissionType,
     AdminClient,
     NewTopic,
+    OffsetSpec,
     ResourcePatternType,
     ResourceType,
 )
@@ -44,6 +45,7 @@ from segue_agents.worker.clock import encode_tick
 QUICK = Thresholds(looks_apart_s=0.3, free_share=0.0, free_bytes=0)
 RULES = "segment: behavior_keen\nwhen: count(product_viewed) >= 3 in the last 10 days\n"
 PERSONS = 12
+WITHIN_S = 60.0
 
 
 class Set:
@@ -75,12 +77,16 @@ class Set:
     def create_all(self) -> None:
         """The others, and waits until each partition has its leader, which on a busy machine may take a moment."""
         create_topics(self.settings, 2)
-        kafka, inputs, until = Kafka(self.settings), input_topics(self.settings), time.monotonic() + 30
-        kafka.cluster()
-        topics = kafka.topics(inputs)
-        while len(kafka.look(topics).ends) < sum(t.partitions for t in topics.values()):
+        kafka, inputs, until = Kafka(self.settings), input_topics(self.settings), time.monotonic() + WITHIN_S
+        while True:
             assert time.monotonic() < until
-            time.sleep(0.1)
+            try:
+                kafka.cluster()
+                topics = kafka.topics(inputs)
+                if len(kafka.look(topics).ends) == sum(t.partitions for t in topics.values()):
+                    return
+            except (ConnectionError, KafkaException):
+                continue
 
     def publish(self, events: int = PERSONS) -> None:
         publisher = EventPublisher(self.settings.bootstrap, load_catalog(self.settings.sources), self.settings.sources)
@@ -106,12 +112,18 @@ class Set:
         at = ConsumerGroupTopicPartitions(self.settings.app_id, [TopicPartition(self.site, 0, offset)])
         self.admin.alter_consumer_group_offsets([at])[self.settings.app_id].result()
 
-    def findings(self, **given: Any) -> list[Finding]:
-        return judge(examine(replace(self.settings, **given), QUICK))
+    def findings(self, shows: str = "", **given: Any) -> list[Finding]:
+        """Looks until all is known and the check `shows` has found something: a busy machine is slow to answer."""
+        until = time.monotonic() + WITHIN_S
+        while True:
+            found = judge(examine(replace(self.settings, **given), QUICK, within_s=20.0))
+            known = not any(f.what.startswith("cannot be known") for f in found)
+            if (known and (not shows or shows in first(found))) or time.monotonic() > until:
+                return found
 
-    def troubles(self, **given: Any) -> dict[str, Finding]:
+    def troubles(self, shows: str = "", **given: Any) -> dict[str, Finding]:
         """By check, its first."""
-        return first(self.findings(**given))
+        return first(self.findings(shows, **given))
 
 
 def first(findings: list[Finding]) -> dict[str, Finding]:
@@ -141,8 +153,8 @@ def test_a_healthy_app_with_a_worker_is_green(app: Set, tmp_path: Path) -> None:
     app.create_all()
     app.publish()
     with Child(["run", *flags(app.settings), "--end-with-parent"], tmp_path / "worker.log") as worker:
-        until, found = time.monotonic() + 40, app.findings()
-        while first(found) or "1 worker" not in str(found):
+        until, found = time.monotonic() + 80, app.findings()
+        while first(found) or "1 worker" not in str(found) or f"{PERSONS} sampled" not in str(found):
             assert time.monotonic() < until, (first(found), worker.last_words())
             found = app.findings()
         ok = {f.check: f.what for f in found}
@@ -158,13 +170,22 @@ def test_a_healthy_app_with_a_worker_is_green(app: Set, tmp_path: Path) -> None:
 
 
 def test_nothing_is_changed(app: Set) -> None:
-    """Before the first start: no topic, group, offset or file comes of it; what is to come is said, and exit 0."""
+    """Before the first start: no topic, record, group or file comes of it; what is to come is said, and exit 0.
+
+    The topic of --write is there, so that who makes one is found out: it is refused, or its record stays.
+    """
+    mine = app.settings.app_id.removesuffix("app")
+    probe = probe_topic(app.settings.app_id)
 
     def world() -> tuple[Any, ...]:
-        groups = {g.group_id for g in app.admin.list_consumer_groups().result().valid}
-        return set(app.admin.list_topics(timeout=10).topics), groups, sorted(app.settings.data_dir.parent.rglob("*"))
+        groups = {g.group_id for g in app.admin.list_consumer_groups().result().valid if mine in g.group_id}
+        topics = {name for name in app.admin.list_topics(timeout=10).topics if mine in name}
+        asked = {TopicPartition(t, p): OffsetSpec.latest() for t, p in ((app.site, 0), (app.site, 1), (probe, 0))}
+        ends = {str(p): end.result().offset for p, end in app.admin.list_offsets(asked).items()}
+        return topics, groups, ends, sorted(app.settings.data_dir.parent.rglob("*"))
 
     app.create(app.site)
+    app.create(probe, 1)
     app.publish()
     before = world()
     found = app.findings()
@@ -318,7 +339,7 @@ def test_a_fault_made_for_real(
     done(app)
     if given.get("create_topics", True):
         app.create_all()
-    found = app.findings(**given)
+    found = app.findings(check, **given)
     assert words in first(found)[check].what, found
     assert first(found)[check].level == level
     assert first(found)[check].fix
@@ -336,7 +357,7 @@ def test_a_hanging_transaction(app: Set, minutes: int, level: str) -> None:
     producer.begin_transaction()
     producer.produce(app.site, b"\0\0\0\0\1", b"ada", partition=1, timestamp=time.time_ns() // 1_000_000 - minutes * 60_000)
     producer.flush(10)
-    found = app.troubles()["transactions"]
+    found = app.troubles("transactions")["transactions"]
     assert (found.where, found.level) == (f"{app.site}:1", level)
     assert f"open for {f'{minutes} min' if minutes else '0 s'}" in found.what or not minutes
     assert "kafka-transactions.sh" in found.fix
@@ -355,7 +376,7 @@ def test_no_broker(app: Set, tmp_path: Path) -> None:
     """Exit 3 with the client's own word on why; the disk, rules and sources are looked at; within the ten seconds."""
     began = time.monotonic()
     done = segue(*flags(app.settings, bootstrap="127.0.0.1:1"), "--json")
-    assert (done.returncode, time.monotonic() - began < 20) == (3, True)
+    assert (done.returncode, time.monotonic() - began < 60) == (3, True)
     found = {f["check"]: f for f in json.loads(done.stdout)["findings"]}
     assert "Connection refused" in found["kafka"]["what"]
     assert {c for c, f in found.items() if f["level"] == "ok"} == {"versions", "disk", "sources", "rules", "schema-ids"}
@@ -365,20 +386,27 @@ def test_no_broker(app: Set, tmp_path: Path) -> None:
     assert none.stdout.startswith("problem  kafka          Kafka cannot be asked: No broker is named")
 
 
+@pytest.mark.timeout(200)
 def test_a_look_that_hangs_is_given_up(app: Set) -> None:
     """At the deadline it is a finding, and the others stand."""
-    facts = examine(app.settings, replace(QUICK, looks_apart_s=30.0), within_s=3.0)
-    found = judge(facts)
-    assert "no answer in time" in first(found)["transactions"].what
-    assert {"partitions", "cleanup", "disk"} <= {f.check for f in found if f.level == "ok"}
+    app.create_all()
+    for within_s in (3.0, 12.0, 48.0):  # the others need time on a busy machine
+        facts = examine(app.settings, replace(QUICK, looks_apart_s=300.0), within_s=within_s)
+        found = judge(facts)
+        assert "no answer in time" in first(found)["transactions"].what
+        if {"partitions", "cleanup", "disk"} <= {f.check for f in found if f.level == "ok"}:
+            return
+    pytest.fail(f"nothing else was known either: {found}")
 
 
 def test_the_broker_s_clock_is_measured_only_when_that_is_asked(app: Set) -> None:
     """On one machine it is the same, to some milliseconds; the topic that takes is gone after."""
     app.create_all()
-    facts = examine(app.settings, QUICK, write=True)
+    until, facts = time.monotonic() + WITHIN_S, examine(app.settings, QUICK, write=True)
+    while not isinstance(facts.skew_ms, float) and time.monotonic() < until:
+        facts = examine(app.settings, QUICK, write=True)
     assert isinstance(facts.skew_ms, float)
-    assert abs(facts.skew_ms) < 500
+    assert abs(facts.skew_ms) < 2_000
     assert "the broker's clock is" in next(f.what for f in judge(facts) if f.check == "clocks")
     until = time.monotonic() + 20
     while probe_topic(app.settings.app_id) in app.admin.list_topics(timeout=10).topics:
@@ -398,21 +426,21 @@ def test_a_registry(app: Set, registry: FakeRegistry) -> None:
     app.publish()
     schema = segue_schemas.load_schema("site_event.v1")
 
-    def troubles() -> dict[str, Finding]:
-        return app.troubles(registry=registry.url)
+    def troubles(shows: str = "") -> dict[str, Finding]:
+        return app.troubles(shows, registry=registry.url)
 
     registry.always = NONE
-    assert "the registry has no schema of this id" in troubles()["schemas"].what
+    assert "the registry has no schema of this id" in troubles("schemas")["schemas"].what
     registry.always = None
     registry.add(1, schema, f"{app.site}-value")
     assert not {"schemas", "registry"} & set(troubles())
     registry.add(1, schema, "other-value")
-    assert "registered under other-value" in troubles()["schemas"].what
+    assert "registered under other-value" in troubles("schemas")["schemas"].what
     without = schema | {"fields": [f for f in schema["fields"] if f["name"] != "timestamp"]}
     registry.add(1, without, f"{app.site}-value")
-    assert "lacks the field 'timestamp'" in troubles()["schemas"].what
+    assert "lacks the field 'timestamp'" in troubles("schemas")["schemas"].what
     registry.close()
-    found = app.findings(registry=registry.url)
+    found = app.findings("registry", registry=registry.url)
     assert (first(found)["registry"].code, exit_code(found)) == (3, 3)
     assert {f.level for f in found if f.check == "schemas"} == {"skipped"}
 
@@ -448,7 +476,7 @@ def test_rights_that_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, topic
         def said() -> dict[str, str]:
             return {f.where: f.what for f in app.findings() if f.check == "permissions" and f.level != "ok"}
 
-        until = time.monotonic() + 20
+        until = time.monotonic() + WITHIN_S
         while len(found := said()) < 4:  # the brokers learn of rules a moment later
             assert time.monotonic() < until, found
         assert found == {
