@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
+from dataclasses import replace
 from typing import Any, Final
 
 from segue.errors import SegueError
@@ -55,6 +56,8 @@ def examine(
     found = looks.end()
     for inner in ("plan", "kafka"):
         found.pop(inner)
+    if isinstance(found["sources"], Unknown):
+        found["sources"] = replace(found["sources"], told=True)  # by the check of that name
     return Facts(settings, limits, **found)
 
 
