@@ -66,7 +66,6 @@ def installed_version() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and ends the process with its exit code. A SegueError is two sentences, never a traceback;
     a bug's traceback quotes no event."""
-    sys.excepthook = print_without_values
     try:
         app(args=None if arguments is None else list(arguments), prog_name="segue")
     except SegueError as error:
@@ -78,3 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # `segue watch | head`: the reader has enough. stdout must not be flushed again on the way out
         sys.stdout = None
         sys.exit(0)
+    except Exception as error:  # noqa: BLE001 (a bug: Python's own traceback would say the error's text, and so an event's)
+        print_without_values(error)
+        sys.exit(1)

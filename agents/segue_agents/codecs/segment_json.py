@@ -17,11 +17,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import fastavro
-from fastavro.validation import validate
 import numpy as np
+from fastavro.validation import validate
 
 from segue.catalog import Catalog, Field, Source
 from segue.engine.duplicates import digest

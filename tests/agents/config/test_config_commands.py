@@ -77,7 +77,7 @@ def test_a_secret_has_no_flag(tmp_path: Path) -> None:
 
 def test_a_bug_in_a_command_quotes_nobody(tmp_path: Path) -> None:
     """Where it is, not about whom."""
-    (tmp_path / "rules.yaml").write_text("segment: a_b\nwhen: did page\n")
+    (tmp_path / "rules.yaml").write_text("segment: behavior_b\nwhen: did page\n")
     code = (
         "import segue_agents.cli as cli, segue_agents.replay as replay\n"
         "def fails(*_, **__): raise KeyError('ada@example.org')\n"
