@@ -131,6 +131,7 @@ class Loaded(NamedTuple):
         """As `Settings.load`."""
         given = gather(table(), flags, environ, file)
         problems = list(given.problems)
+        settings = None
         try:
             settings = Settings(**given.values, kafka=given.kafka)
         except WrongSettings as wrong:
@@ -138,6 +139,7 @@ class Loaded(NamedTuple):
             named = [(error, given.origins.get(error.what.split(" ", 1)[0])) for error in wrong.problems]
             problems += [placed(error, origin) if origin else error for error, origin in named]
         refuse(problems)
+        assert settings is not None
         return cls(settings, given.origins, given.file)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Final
 
 from segue.errors import SegueError
@@ -43,8 +42,10 @@ def lines_of(error: BaseException, *, whole: bool = False) -> Iterator[str]:
         if at.__cause__ is not None:
             at, why = at.__cause__, "The above exception was the direct cause of the following exception:"
         else:
-            at, why = None if at.__suppress_context__ else at.__context__, (
-                "During handling of the above exception, another exception occurred:")
+            at, why = (
+                None if at.__suppress_context__ else at.__context__,
+                ("During handling of the above exception, another exception occurred:"),
+            )
     for i, (_, one) in enumerate(reversed(chain)):
         if i:
             yield chain[len(chain) - i][0]
@@ -55,7 +56,6 @@ def lines_of(error: BaseException, *, whole: bool = False) -> Iterator[str]:
         yield text_of(one, whole=whole)
 
 
-def print_without_values(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-    """A `sys.excepthook`."""
-    del trace
-    print("\n".join(lines_of(error)) if error is not None else kind.__qualname__, file=sys.stderr)
+def print_without_values(error: BaseException) -> None:
+    """To standard error."""
+    print("\n".join(lines_of(error)), file=sys.stderr)

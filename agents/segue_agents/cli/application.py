@@ -27,6 +27,7 @@ from segue_agents.cli import (
     worker,
 )
 from segue_agents.cli.manners import INTERRUPTED, Group, teach
+from segue_agents.tracebacks import print_without_values
 
 app = typer.Typer(
     name="segue",
@@ -91,7 +92,8 @@ def installed_version() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command and ends the process with its exit code. A SegueError is two sentences, never a traceback."""
+    """Runs a command and ends the process with its exit code. A SegueError is two sentences, never a traceback;
+    a bug's traceback quotes no event."""
     if completion.VARIABLE in os.environ:
         completion.prepare_completion()
     try:
@@ -105,3 +107,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # `segue watch | head`: the reader has enough. stdout must not be flushed again on the way out
         sys.stdout = None
         sys.exit(0)
+    except Exception as error:  # noqa: BLE001 (a bug: Python's own traceback would say the error's text, and so an event's)
+        print_without_values(error)
+        sys.exit(1)
