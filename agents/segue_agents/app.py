@@ -10,10 +10,8 @@ Faust gives the life cycle, agents and timers. Its own consumer, producer, table
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
-import time
 from collections.abc import AsyncIterable
 from contextlib import suppress
 from typing import Any, Final
@@ -30,11 +28,13 @@ from segue.plan import Plan
 from segue_agents.codecs.changes import SCHEMA_NAME, ChangeEncoder
 from segue_agents.codecs.columns import ColumnDecoder
 from segue_agents.codecs.learner import Learner
-from segue_agents.codecs.registry import open_registry, schema_text
+from segue_agents.codecs.registry import registry_of, schema_text
 from segue_agents.codecs.schemas import Schemas
 from segue_agents.codecs.schemas_on_disk import SchemaFolder
 from segue_agents.codecs.written_schema import written_schema_id
 from segue_agents.commit.committer import make_committer
+from segue_agents.config.kafka import risks
+from segue_agents.logs import Host, configure_logs, name_persons, writes_json
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside, wall_ms
 from segue_agents.recent import Recent
@@ -46,7 +46,7 @@ from segue_agents.status import Standing, rules_of
 from segue_agents.targets import write_target
 from segue_agents.topics import ready_topics
 from segue_agents.transport.assignment import Assignment
-from segue_agents.transport.clients import producer_config
+from segue_agents.transport.clients import given_properties, producer_config, try_clients
 from segue_agents.transport.lane import Signal
 from segue_agents.transport.session import Session
 from segue_agents.transport.source import SignalSource
@@ -90,6 +90,7 @@ def create_app(settings: Settings, plan: Plan | None = None, recent: Recent | No
     engine = Engine(plan)
     metrics = Metrics()
     metrics.say_build(engine.program.layout.id)
+    _say_rules(plan, engine.program.layout.id)
     slot = Slot.take(settings.data_dir, settings.app_id, settings.slot)
     outside = Outside()
     schemas, schema_id = _schemas(settings, slot, metrics, outside)
@@ -136,10 +137,16 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
     `plan`: as for `create_app`.
     """
     recent = Recent(wall_ms)
-    configure_logs(settings, recent)
-    Access(settings, os.environ)  # what is wrong with it is said before Kafka is asked for anything
-    partitions = ready_topics(settings)
-    app = create_app(settings, plan, recent)
+    configure_logs(settings, recent=recent)
+    name_persons(settings)
+    try:
+        _say_risks(settings)
+        Access(settings, os.environ)  # what is wrong with it is said before Kafka is asked for anything
+        try_clients(settings)
+        partitions = ready_topics(settings)
+        app = create_app(settings, plan, recent)
+    except SegueError as error:
+        return _exit_code(error, settings)
     url = str(app.web_server_url)
     _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(), web=f"{url}/metrics")
     certificate = None if settings.web_tls_cert is None else str(settings.web_tls_cert.absolute())
@@ -147,7 +154,7 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
     target = write_target(settings, app.slot.name, url)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    host = faust.Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
+    host = Host(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
     host.spinner = None
     failure: BaseException | None = None
     try:
@@ -165,56 +172,31 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
     if failure is None:
         target.unlink(missing_ok=True)
     _log.info("worker_stopped", failed=failure is not None)
-    return _exit_code(failure)
+    return _exit_code(failure, settings)
 
 
-def configure_logs(settings: Settings, recent: Recent) -> None:
-    """structlog on standard error; Faust's and librdkafka's own words from warnings up. `recent` hears of all of them."""
-    processors: list[Any] = [
-        structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True), recent,
-    ]
-    if settings.log_format == "json":
-        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    else:
-        # tracebacks without values: these would be people's
-        plain = structlog.dev.plain_traceback
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
-    structlog.configure(processors, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s"
-    )
-    logging.getLogger().addHandler(recent)
-    logging.getLogger("librdkafka").addFilter(_Seldom(10.0))
-    # what mode's services say of a crash, we say ourselves
-    logging.getLogger("segue_agents").setLevel(logging.CRITICAL)
+def _say_risks(settings: Settings) -> None:
+    for name, says in risks(given_properties(settings)):
+        _log.warning("kafka_property_risky", property=name, says=says)
 
 
-class _Seldom(logging.Filter):
-    """A broker that is away fails every connection attempt of every client: said once in a while."""
-
-    def __init__(self, every_s: float) -> None:
-        super().__init__()
-        self._every_s = every_s
-        self._said: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """By the first word, librdkafka's facility."""
-        word, now = record.getMessage().split(" ", 1)[0], time.monotonic()
-        if now - self._said.get(word, -self._every_s) < self._every_s:
-            return False
-        self._said[word] = now
-        return True
+def _say_rules(plan: Plan, layout: str) -> None:
+    _log.info("rules_loaded", segments=len(plan.segments), layout=layout)
+    for segment in plan.segments:
+        _log.debug("segment_loaded", segment=segment.name, rule_version=segment.version)
 
 
-def _exit_code(failure: BaseException | None) -> int:
+def _exit_code(failure: BaseException | None, settings: Settings) -> int:
     if failure is None:
         return 0
-    if isinstance(failure, SegueError):
-        print(f"segue: {failure}", file=sys.stderr)
-        return failure.exit_code
-    _log.error("worker_failed", exc_info=failure)
-    return 1
+    if not isinstance(failure, SegueError):
+        _log.error("worker_failed", exit_code=1, exc_info=failure)
+        return 1
+    if writes_json(settings):
+        _log.error("worker_failed", exit_code=failure.exit_code, error=failure.what, do=failure.to_do)
+    else:
+        print(f"segue: {failure}", file=sys.stderr)  # a terminal shows it better in its own lines
+    return failure.exit_code
 
 
 def _faust_app(settings: Settings, slot: Slot) -> SegueApp:
@@ -224,12 +206,13 @@ def _faust_app(settings: Settings, slot: Slot) -> SegueApp:
         datadir=str(slot.folder / "faust"),
         topic_disable_leader=True,
         autodiscover=False,
+        Worker=Host,
     )
 
 
 def _schemas(settings: Settings, slot: Slot, metrics: Metrics, outside: Outside) -> tuple[Schemas | None, int]:
     """Those of a registry, if there is one; and the id under which changes are written."""
-    registry = open_registry(settings.registry, settings.registry_config)
+    registry = registry_of(settings)
     if registry is None:
         return None, segue_schemas.schema_ids()[CHANGE_SCHEMA]
     folder = SchemaFolder(slot.folder, registry.url)

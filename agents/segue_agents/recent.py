@@ -1,13 +1,11 @@
 """The newest warnings and errors of the log, for the status page: what a terminal nobody watches has scrolled away.
 
-Stands in structlog's chain as its last processor before the renderer, and among logging's handlers. It keeps a few
-named facts of a line, never the line: what may speak of a person, such as a refused record's detail or a traceback, is
+Stands in structlog's chain as its last processor before the renderer. It keeps a few named facts of a line, never the line: what may speak of a person, such as a refused record's detail or a traceback, is
 none of them.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ TEXT_LENGTH: Final = 300
 """characters of a fact"""
 LEVELS: Final = frozenset({"warning", "error", "critical"})
 FACTS: Final = frozenset({
-    "again_in_s", "do", "error", "failed", "file", "folder", "id", "ids_pending", "kind", "max_message_bytes", "offset",
+    "again_in_s", "do", "error", "failed", "file", "folder", "id", "ids_pending", "kind", "library", "max_message_bytes", "offset",
     "partition", "partitions", "reason", "records", "says", "seconds", "set_aside", "slot", "source", "stage", "topic",
     "verdict", "why",
 })  # fmt: skip
@@ -36,11 +34,10 @@ class Line:
     facts: dict[str, str]
 
 
-class Recent(logging.Handler):
+class Recent:
     """The newest KEPT of them. From any thread."""
 
     def __init__(self, wall_ms: Callable[[], int]) -> None:
-        super().__init__(logging.WARNING)
         self._wall_ms = wall_ms
         self._lines: deque[Line] = deque(maxlen=KEPT)
 
@@ -52,10 +49,6 @@ class Recent(logging.Handler):
             wanted = FACTS - TOLD_ELSEWHERE.get(name, frozenset())
             self._keep(level, name, {key: event[key] for key in event if key in wanted})
         return event
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """logging's: Faust's and librdkafka's words."""
-        self._keep(record.levelname.lower(), record.name, {"says": record.getMessage()})
 
     def lines(self) -> tuple[Line, ...]:
         """The newest first."""

@@ -32,9 +32,16 @@ Log = Callable[[str], None]
 """told one line about the file, for a person"""
 
 
+Watch = Callable[[Callable[[], float]], contextlib.AbstractContextManager[None]]
+"""handed a function that says how far a file is read, 0 to 1, for as long as it is"""
+
+
 @contextlib.contextmanager
-def open_lines(path: Path) -> Iterator[Iterable[bytes]]:
-    """The lines of a file, of a .gz, or of standard input for `-`. Raises ConfigError when there are none to read."""
+def open_lines(path: Path, watch: Watch = lambda _share: contextlib.nullcontext()) -> Iterator[Iterable[bytes]]:
+    """The lines of a file, of a .gz, or of standard input for `-`. Raises ConfigError when there are none to read.
+
+    Nobody watches standard input, of which nobody knows the end.
+    """
     if str(path) == "-":
         yield sys.stdin.buffer
         return
@@ -42,7 +49,8 @@ def open_lines(path: Path) -> Iterator[Iterable[bytes]]:
         opened: IO[bytes] = path.open("rb")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.", "Name a file of JSON lines, or - .") from error
-    with opened:
+    size = max(1, path.stat().st_size)
+    with opened, watch(lambda: min(1.0, opened.tell() / size)):
         if path.suffix != ".gz":
             yield opened
             return

@@ -11,16 +11,18 @@ import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from segue.plan import Plan
 from segue.rules.files import read_file
+from segue_agents.config.kafka import TABLE
+from segue_agents.config.kafka import shown as shown_properties
 from segue_agents.outside import Outside
 from segue_agents.recent import Line, Recent
 from segue_agents.rule_files import read_rules
-from segue_agents.settings import Settings
+from segue_agents.settings import Settings, table
 from segue_agents.version import installed_version
 from segue_agents.worker.breaker import Trip
 from segue_agents.worker.loop import Worker
@@ -31,7 +33,7 @@ LOOP_LIMIT_S: Final = 30.0
 """an event loop that stands still for so long is stuck; a batch takes milliseconds, a full collection seconds"""
 WATCHDOG_LIMIT_S: Final = 30.0
 """it asks every second"""
-SECRET_SETTINGS: Final = frozenset({"kafka_config", "registry_config", "web_token_file"})
+SECRET_FILES: Final = frozenset({"kafka_config", "registry_config", "web_token_file"})
 """files with secrets in them: that they are set is shown, not where"""
 
 PartitionState = Literal["restoring", "running", "waits_for_disk", "stopped"]
@@ -285,10 +287,10 @@ def rules_of(plan: Plan, layout: str, path: Path) -> Rules:
 def shown_settings(settings: Settings) -> dict[str, Any]:
     """All of them, as JSON has them; of files with secrets only whether they are there."""
     shown: dict[str, Any] = {}
-    for f in fields(settings):
-        value = getattr(settings, f.name)
-        if f.name in SECRET_SETTINGS:
-            shown[f.name] = None if value is None else "set"
+    for row in table():
+        value = getattr(settings, row.name)
+        if row.secret or row.name in SECRET_FILES:
+            shown[row.name] = None if value is None else "set"
         else:
-            shown[f.name] = str(value) if isinstance(value, Path) else value
-    return shown
+            shown[row.name] = str(value) if isinstance(value, Path) else value
+    return shown | {f"{TABLE}.{name}": value for name, value in shown_properties(settings.kafka).items()}

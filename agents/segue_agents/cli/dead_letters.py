@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segue.errors import ConfigError
+from segue_agents.cli.manners import say
 from segue_agents.cli.places import (
     AppOption,
     BrokerOption,
+    JsonLinesOption,
+    JsonOption,
     KafkaConfigOption,
-    LinesOption,
-    OutputFormat,
     SourcesOption,
     connection,
     find_registry,
     parse_time_ms,
+    write_json,
     write_table,
     written_time,
 )
+from segue_agents.cli.progress import Steps
 
 if TYPE_CHECKING:
     from segue_agents.dead_letters.letter import Letter
@@ -41,12 +44,19 @@ def ls(
     topic: Annotated[str, typer.Option(help="Only those from this topic.")] = "",
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only those written to the dead letters since.")] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="At most so many lines.")] = 50,
-    output: LinesOption = OutputFormat.TEXT,
+    as_json: JsonLinesOption = False,
     app_id: AppOption = None,
     broker: BrokerOption = None,
     kafka_config: KafkaConfigOption = None,
 ) -> None:
-    """List them by reason, topic and partition, or one by one. Never says whose they are or what they hold."""
+    """List them by reason, topic and partition, or one by one. Never says whose they are or what they hold.
+
+    Examples:
+        segue dead-letters ls                                       how many of each kind
+        segue dead-letters ls --each --reason undecodable -n 10     the newest ten of a kind, one by one
+        segue dead-letters ls --since 2026-11-24T16:00:00Z --json   for a program
+    Next: `segue dead-letters show PARTITION:OFFSET`, with one of the places listed.
+    """
     from segue_agents.dead_letters.overview import Selection, group, newest, was_retried
     from segue_agents.dead_letters.reading import read_letters, read_retried
 
@@ -59,11 +69,10 @@ def ls(
         rows = [_line(letter) | {"retried": was_retried(letter, retried)} for letter in chosen]
     else:
         rows = [asdict(g) | {"example": str(g.example)} for g in group(letters, retried)[:limit]]
-    if output is OutputFormat.JSON:
-        for row in rows:
-            typer.echo(json.dumps(row, ensure_ascii=False))
+    if as_json:
+        write_json(*rows)
     elif not rows:
-        typer.echo("None.", err=True)
+        say("None.")
     else:
         write_table([{n: _cell(n, v) for n, v in row.items()} for row in rows])
 
@@ -71,19 +80,25 @@ def ls(
 @commands.command("show")
 def show(
     place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="As `ls` names it.")],
-    output: LinesOption = OutputFormat.TEXT,
+    as_json: JsonOption = False,
     app_id: AppOption = None,
     broker: BrokerOption = None,
     sources: SourcesOption = None,
     kafka_config: KafkaConfigOption = None,
 ) -> None:
-    """Show one: why it was refused and what to do, its headers, key and value. This prints what a person did."""
+    """Show one: why it was refused and what to do, its headers, key and value. This prints what a person did.
+
+    Examples:
+        segue dead-letters show 3:1041             as `segue dead-letters ls --each` names it
+        segue dead-letters show 3:1041 --json      with everything in hexadecimal too
+    Next: `segue dead-letters retry PARTITION:OFFSET`, when what refused it is mended.
+    """
     from segue_agents.dead_letters.letter import Place
     from segue_agents.dead_letters.reading import read_letter
 
     letter = read_letter(connection(app_id, broker, kafka_config, sources), Place.of(place))
-    if output is OutputFormat.JSON:
-        typer.echo(json.dumps(_whole(letter, sources), ensure_ascii=False))
+    if as_json:
+        write_json(_whole(letter, sources))
     else:
         for line in _described(letter, sources):
             typer.echo(line)
@@ -95,12 +110,20 @@ def retry(
     reason: Annotated[str, typer.Option(help="All refused for this.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    as_json: JsonOption = False,
     app_id: AppOption = None,
     broker: BrokerOption = None,
     sources: SourcesOption = None,
     kafka_config: KafkaConfigOption = None,
 ) -> None:
-    """Send them to the topics they came from, as they were, each once however often this runs."""
+    """Send them to the topics they came from, as they were, each once however often this runs.
+
+    Examples:
+        segue dead-letters retry 3:1041                              one
+        segue dead-letters retry --reason unknown_schema --dry-run   how many of a kind would be sent
+        segue dead-letters retry --all                               all there are
+    Next: `segue dead-letters ls`, which shows those that were refused again.
+    """
     from segue_agents.dead_letters.letter import Place
     from segue_agents.dead_letters.retry import Choice
     from segue_agents.dead_letters.retry import retry as send
@@ -109,14 +132,18 @@ def retry(
         raise ConfigError("Which dead letters are to be sent again?",
                           "Name places, or --reason REASON, or --all: one of the three.")
     choice = Choice(frozenset(map(Place.of, places or ())), reason)
-    done = send(connection(app_id, broker, kafka_config, sources), choice, dry_run=dry_run,
-                progress=lambda n: typer.echo(f"{n:,} sent", err=True))
+    with Steps() as steps:
+        done = send(connection(app_id, broker, kafka_config, sources), choice, dry_run=dry_run,
+                    progress=lambda n: steps(f"{n:,} sent"))
+    if as_json:
+        write_json({"sent": done.sent, "already_sent": done.already, "dry_run": dry_run})
+        return
     for topic, letters in sorted(done.sent.items()):
         typer.echo(f"{topic}  {letters:,} {'would be sent' if dry_run else 'sent'}")
     if done.already:
-        typer.echo(f"{done.already:,} of those chosen were sent before and are left alone.", err=True)
+        say(f"{done.already:,} of those chosen were sent before and are left alone.")
     if not done.sent:
-        typer.echo("Nothing to send.", err=True)
+        say("Nothing to send.")
 
 
 def _line(letter: Letter) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from segue_agents.cli.manners import is_quiet, say
 from segue_agents.cli.places import RegistryOption, example_rules, find_registry
 
 SPEED: Final = 360.0
@@ -30,7 +31,14 @@ def demo(
     registry: RegistryOption = None,
     crowd: Annotated[int, typer.Option(min=1, max=10_000, help="With --broker: people of each of 12 characters.")] = CROWD,
 ) -> None:
-    """A real Kafka, a worker and a simulated shop: changes as they come, in words. Leaves nothing behind."""
+    """A real Kafka, a worker and a simulated shop: changes as they come, in words. Leaves nothing behind.
+
+    Examples:
+        segue demo                                  until ^C; half an hour of the shop in five seconds
+        segue demo --seconds 30                     ends by itself
+        segue demo --rules my-rules                 your own rules over the shop's events
+        segue demo --broker 127.0.0.1:9092          the shop alone, into a Kafka of yours
+    """
     if broker is not None:
         if rules is not None or speed != SPEED:
             raise typer.BadParameter("is the shop alone, in real time: leave out --rules and --speed", param_hint="--broker")
@@ -43,17 +51,14 @@ def demo(
     if speed <= 0:
         raise typer.BadParameter("must be more than 0", param_hint="--speed")
     options = DemoOptions(rules or example_rules("shop"), 1.0 if realtime else speed, seconds, 1 if seed is None else seed)
-    tally = run_demo(options, out=Console(highlight=False), log=Console(stderr=True, highlight=False))
-    typer.echo(next_steps(tally, options.rules), err=True)
+    tally = run_demo(options, out=Console(highlight=False), log=Console(stderr=True, highlight=False, quiet=is_quiet()))
+    say(next_steps(tally, options.rules))
 
 
 def _shop_alone(broker: str, registry: str | None, seconds: float | None, seed: int | None, crowd: int) -> None:
     from segue_agents.demo.traffic import Traffic, run_traffic
     from segue_agents.publish import EventPublisher
     from segue_agents.rule_files import load_catalog
-
-    def say(line: str) -> None:
-        typer.echo(line, err=True)
 
     catalog = load_catalog()
     asked = find_registry(registry)

@@ -15,12 +15,15 @@ from segue.catalog import Catalog, snake_case
 from segue.errors import ConfigError
 from segue_agents.cli.places import (
     BrokerOption,
+    JsonLinesOption,
+    JsonOption,
     RegistryConfigOption,
     RegistryOption,
     SourcesOption,
     find_broker,
     find_registry,
     parse_time_ms,
+    write_json,
 )
 
 CALLS: Final = ("page", "identify", "alias")
@@ -33,12 +36,19 @@ def send(
     properties: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="product_id=42")] = None,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="When it happened; default: now.")] = None,
     message_id: Annotated[str | None, typer.Option(help="Default: a new one.")] = None,
+    as_json: JsonOption = False,
     broker: BrokerOption = None,
     sources: SourcesOption = None,
     registry: RegistryOption = None,
     registry_config: RegistryConfigOption = None,
 ) -> None:
-    """Publish one event as a producer would: Avro, Confluent framing, keyed by the person."""
+    """Publish one event as a producer would: Avro, Confluent framing, keyed by the person. Prints where it lies.
+
+    Examples:
+        segue send "Product Viewed" --person ada product_id=42
+        segue send order_completed --person ada total=99.5 --at 2026-11-24T16:04:12Z
+    Next: `segue watch`
+    """
     from segue_agents.publish import EventPublisher
     from segue_agents.rule_files import load_catalog
 
@@ -55,7 +65,10 @@ def send(
     publisher = EventPublisher(find_broker(broker), catalog, sources, find_registry(registry, registry_config))
     with contextlib.closing(publisher):
         topic, partition, offset = publisher.publish_and_wait(record)
-    typer.echo(f"{topic} {partition} {offset}")
+    if as_json:
+        write_json({"topic": topic, "partition": partition, "offset": offset})
+    else:
+        typer.echo(f"{topic} {partition} {offset}")
 
 
 def declared_name(catalog: Catalog, event: str) -> str:
@@ -87,11 +100,17 @@ def watch(
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="The changes so far first.")] = False,
     limit: Annotated[int | None, typer.Option("-n", "--limit", min=1, help="Stop after so many.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Whole records, one JSON object a line.")] = False,
+    as_json: JsonLinesOption = False,
     topic: Annotated[str, typer.Option(help="The topic of the changes.")] = "segment-changes",
     broker: BrokerOption = None,
 ) -> None:
-    """Follow the changes, each as it is committed, until ^C."""
+    """Follow the changes, each as it is committed, until ^C.
+
+    Examples:
+        segue watch                                from now on
+        segue watch --from-beginning -n 10         the first ten there are
+        segue watch --json | jq .segment           whole records, for a program
+    """
     from segue_agents.tail import ChangeTail
 
     ends = None if seconds is None else time.monotonic() + seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 
 from segue.errors import ConfigError
-from segue_agents.cli.places import OutputFormat, RulesOption, SourcesOption, parse_time_ms
+from segue_agents.cli.manners import say
+from segue_agents.cli.places import JsonOption, RulesOption, SourcesOption, parse_time_ms, write_json
+from segue_agents.cli.progress import watched
 
 
 def explain(
@@ -19,10 +21,15 @@ def explain(
     file: Annotated[Path, typer.Argument(help="JSON lines in the Segment shape; .gz too; - is stdin.")],
     rules: RulesOption,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="As of when; default: the file's last time.")] = None,
-    output: Annotated[OutputFormat, typer.Option("--format", help="json: one object, times in ms.")] = OutputFormat.TEXT,
+    as_json: JsonOption = False,
     sources: SourcesOption = None,
 ) -> None:
-    """Why a person is, or is not, in a segment: each condition, the events behind it, and until when it stays so."""
+    """Why a person is, or is not, in a segment: each condition, the events behind it, and until when it stays so.
+
+    Examples:
+        segue explain ada hot_lead events.jsonl --rules rules                            as of the file's last time
+        segue explain ada hot_lead events.jsonl --rules rules --at 2026-11-24T09:30:00Z  as of another
+    """
     from segue.engine.explain import segment_index, text
     from segue_agents.explain import explain_lines
     from segue_agents.replay import open_lines
@@ -31,12 +38,15 @@ def explain(
     plan = load_plan(rules, sources)
     segment_index(plan, segment)  # before a long file is read
     at_ms = None if at is None else _time_ms(at)
-    with open_lines(file) as lines:
-        found, near = explain_lines(plan, lines, person, segment, at_ms, lambda line: typer.echo(line, err=True))
+    with open_lines(file, functools.partial(watched, f"reading {file}")) as lines:
+        found, near = explain_lines(plan, lines, person, segment, at_ms, say)
     if not found.known:
         meant = "" if near is None else f" Did you mean {near!r}?"
-        typer.echo(f"Up to then {file} has no event of {person!r} that a rule reads.{meant}", err=True)
-    typer.echo(text(found) if output is OutputFormat.TEXT else json.dumps(asdict(found), ensure_ascii=False))
+        say(f"Up to then {file} has no event of {person!r} that a rule reads.{meant}")
+    if as_json:
+        write_json(asdict(found))
+    else:
+        typer.echo(text(found))
 
 
 def _time_ms(text: str) -> int:

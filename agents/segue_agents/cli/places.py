@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,16 +36,8 @@ RegistryOption = Annotated[
 RegistryConfigOption = Annotated[
     Path | None, typer.Option("--registry-config", help="A file of key=value lines for it, as for a password.")
 ]
-
-
-class OutputFormat(StrEnum):
-    """How a command answers."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-LinesOption = Annotated[OutputFormat, typer.Option("--format", help="json: one object a line, times in ms.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object; times in ms.")]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="One JSON object a line; times in ms.")]
 RulesOption = Annotated[Path, typer.Option("--rules", help="A rule file, or a folder of them.")]
 SourcesOption = Annotated[
     Path | None, typer.Option("--sources", help="A folder of source declarations; default: the packaged ones.")
@@ -62,33 +55,42 @@ def broker_folder(given: Path | None = None) -> Path:
 
 
 def find_broker(given: str | None) -> str:
-    """`--broker`, else $SEGUE_BOOTSTRAP, else the one that `segue up` started. Raises Unreachable without any."""
-    named = given or os.environ.get("SEGUE_BOOTSTRAP")
+    """`--broker`, else what the settings say, else the one that `segue up` started. Raises Unreachable without any."""
+    if given:
+        return given
+    from segue_agents.settings import Loaded
+
+    loaded = Loaded.of({}, os.environ)
+    return with_broker(loaded.settings, loaded.origins.get("bootstrap")).bootstrap
+
+
+def with_broker(settings: Settings, named: object) -> Settings:
+    """The same settings; when nobody has `named` a broker, with the one that `segue up` started. Raises Unreachable."""
     if named:
-        return named
+        return settings
     from segue_agents.embedded import status
 
     running = status(broker_folder())
     if running is None:
         raise Unreachable("No broker is named and none is up.", "Start one with `segue up`, or name one with --broker.")
-    return running.bootstrap
+    return dataclasses.replace(settings, bootstrap=running.bootstrap)
 
 
 def find_registry(given: str | None, config: Path | None = None) -> Registry | None:
-    """As given, else as the environment says; None: there is none. Raises ConfigError."""
-    from segue_agents.codecs.registry import open_registry
+    """As given, else as the environment or the file says; None: there is none. Raises ConfigError."""
+    from segue_agents.codecs.registry import registry_of
     from segue_agents.settings import Settings
 
-    settings = Settings.load({"registry": given, "registry_config": config}, os.environ)
-    return open_registry(settings.registry, settings.registry_config)
+    return registry_of(Settings.load({"registry": given, "registry_config": config}, os.environ))
 
 
 def connection(app_id: str | None, broker: str | None, kafka_config: Path | None, sources: Path | None = None) -> Settings:
-    """The settings of a worker, from the environment too, as far as a command needs them."""
-    from segue_agents.settings import Settings
+    """The settings of a worker, from the environment and the file too, as far as a command needs them."""
+    from segue_agents.settings import Loaded
 
-    given = {"app_id": app_id, "bootstrap": find_broker(broker), "kafka_config": kafka_config, "sources": sources}
-    return Settings.load(given, os.environ)
+    given = {"app_id": app_id, "bootstrap": broker, "kafka_config": kafka_config, "sources": sources}
+    loaded = Loaded.of(given, os.environ)
+    return with_broker(loaded.settings, loaded.origins.get("bootstrap"))
 
 
 def example_rules(name: str) -> Path:
@@ -98,6 +100,12 @@ def example_rules(name: str) -> Path:
         if (examples / name).is_dir():
             return examples / name
     raise ConfigError(f"The example rules {name!r} are not installed.", "Name a folder of rules with --rules.")
+
+
+def write_json(*records: Any) -> None:
+    """One a line, on standard output."""
+    for record in records:
+        typer.echo(json.dumps(record, ensure_ascii=False))
 
 
 def parse_time_ms(text: str) -> int:

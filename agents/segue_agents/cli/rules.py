@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from dataclasses import asdict
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segue_agents.cli.places import OutputFormat, RulesOption, SourcesOption, parse_time_ms
+from segue_agents.cli.manners import say
+from segue_agents.cli.places import JsonOption, RulesOption, SourcesOption, parse_time_ms, write_json
+from segue_agents.cli.progress import watched
 
 if TYPE_CHECKING:
     from segue.plan import SegmentReport, Succession
@@ -19,15 +22,20 @@ if TYPE_CHECKING:
 def check(
     rules: Annotated[Path, typer.Argument(help="A rule file, or a folder of them.")],
     show_code: Annotated[bool, typer.Option("--show-code", help="Print the generated step instead.")] = False,
-    output: Annotated[
-        OutputFormat, typer.Option("--format", help="json: one object, for editors and CI.")
-    ] = OutputFormat.TEXT,
+    as_json: JsonOption = False,
     against: Annotated[
         Path | None, typer.Option(metavar="RULES", help="The rules that run now: say what becomes of their state.")
     ] = None,
     sources: SourcesOption = None,
 ) -> None:
-    """Check rules, and say per segment what it reads, shares, keeps and costs. All mistakes come at once."""
+    """Check rules, and say per segment what it reads, shares, keeps and costs. All mistakes come at once.
+
+    Examples:
+        segue check rules                        a folder of rule files
+        segue check rules --against deployed     what becomes of the state of rules that run now
+        segue check rules --json                 for editors and CI: problems with line and column
+    Next: `segue test rules`, `segue run --rules rules`
+    """
     from segue.engine import Engine
     from segue.errors import RuleError
     from segue.plan import report, succession_of
@@ -36,24 +44,24 @@ def check(
     try:
         plan = load_plan(rules, sources)
     except RuleError as error:
-        if output is OutputFormat.TEXT:
+        if not as_json:
             raise
-        typer.echo(json.dumps({"problems": [asdict(p) for p in error.problems], "segments": []}, ensure_ascii=False))
+        write_json({"problems": [asdict(p) for p in error.problems], "segments": []})
         raise typer.Exit(error.exit_code) from error
     if show_code:
         typer.echo(Engine(plan).source)
         return
     reports = report(plan)
     succession = None if against is None else succession_of(load_plan(against, sources), plan)
-    if output is OutputFormat.JSON:
+    if as_json:
         found = {"problems": [], "segments": [asdict(r) for r in reports]}
-        typer.echo(json.dumps(found | ({} if succession is None else {"against": asdict(succession)}), ensure_ascii=False))
+        write_json(found | ({} if succession is None else {"against": asdict(succession)}))
     else:
         for segment in reports:
             typer.echo(describe_report(segment))
         if succession is not None:
             typer.echo(describe_succession(succession))
-    typer.echo(f"{len(reports)} segments, {len(plan.features)} attached features: no problem found.", err=True)
+    say(f"{len(reports)} segments, {len(plan.features)} attached features: no problem found.")
     if succession is not None and succession.changed_without_version:
         raise typer.Exit(2)
 
@@ -94,23 +102,27 @@ def replay(
     rules: RulesOption,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Let time pass until then.")] = None,
     members: Annotated[str | None, typer.Option(metavar="TIME", help="Print who is in then instead.")] = None,
+    _as_json: Annotated[bool, typer.Option("--json", help="JSON lines, which is how it always answers.")] = False,
     sources: SourcesOption = None,
 ) -> None:
-    """Run the engine over a file, without a broker; changes to stdout, one JSON object a line."""
+    """Run the engine over a file, without a broker; changes to stdout, one JSON object a line.
+
+    Examples:
+        segue replay events.jsonl --rules rules                                   every change
+        segue replay events.jsonl --rules rules --until 2026-11-24T10:30:00Z      let time pass after the last line
+        zcat events.jsonl.gz | segue replay - --rules rules --members 2026-11-24  who is in then
+    Next: `segue explain PERSON SEGMENT events.jsonl --rules rules`, for why.
+    """
     from segue_agents.replay import open_lines, replay_changes, replay_members
     from segue_agents.rule_files import load_plan
 
     plan = load_plan(rules, sources)
     out = sys.stdout
-    with open_lines(file) as lines:
+    with open_lines(file, functools.partial(watched, f"replaying {file}")) as lines:
         if members is not None:
-            found = replay_members(plan, lines, parse_time_ms(members), log=_log)
+            found = replay_members(plan, lines, parse_time_ms(members), log=say)
         else:
-            found = replay_changes(plan, lines, None if until is None else parse_time_ms(until), log=_log)
+            found = replay_changes(plan, lines, None if until is None else parse_time_ms(until), log=say)
         for record in found:
             out.write(json.dumps(record, separators=(",", ":"), ensure_ascii=False) + "\n")
     out.flush()
-
-
-def _log(line: str) -> None:
-    typer.echo(line, err=True)

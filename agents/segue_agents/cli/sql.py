@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segue.errors import ConfigError
-from segue_agents.cli.places import SourcesOption, parse_time_ms
+from segue_agents.cli.places import JsonOption, SourcesOption, parse_time_ms, write_json
 
 
 def sql(
@@ -18,16 +18,23 @@ def sql(
     as_of: Annotated[str | None, typer.Option(metavar="TIME", help="Who is in then; default: a parameter, as_of.")] = None,
     table: Annotated[str, typer.Option(help="The events table, as the dialect writes its name.")] = "events",
     schema: Annotated[bool, typer.Option("--schema", help="Print the CREATE TABLE of the events table instead.")] = False,
+    as_json: JsonOption = False,
     sources: SourcesOption = None,
 ) -> None:
-    """Print a segment as SQL: the person_id of everybody in it as of an instant, from a table of events."""
+    """Print a segment as SQL: the person_id of everybody in it as of an instant, from a table of events.
+
+    Examples:
+        segue sql hot_lead --rules rules --dialect bigquery      with the instant as a parameter
+        segue sql hot_lead --rules rules --as-of 2026-11-24      as of that one
+        segue sql --schema --dialect snowflake                   the events table it reads
+    """
     from segue.rules import parse_rules
     from segue.warehouse import create_table_sql, membership_sql
     from segue_agents.rule_files import load_catalog, read_rules
 
     catalog = load_catalog(sources)
     if schema:
-        typer.echo(f"{create_table_sql(catalog, dialect, table)};")
+        _answer({"dialect": dialect}, create_table_sql(catalog, dialect, table), as_json=as_json)
         return
     if segment is None or rules is None:
         raise ConfigError(
@@ -36,4 +43,11 @@ def sql(
         )
     as_of_ms = None if as_of is None else parse_time_ms(as_of)
     found = membership_sql(parse_rules(read_rules(rules), catalog), segment, catalog, dialect, table, as_of_ms)
-    typer.echo(f"{found};")
+    _answer({"segment": segment, "dialect": dialect}, found, as_json=as_json)
+
+
+def _answer(about: dict[str, str], query: str, *, as_json: bool) -> None:
+    if as_json:
+        write_json(about | {"sql": f"{query};"})
+    else:
+        typer.echo(f"{query};")

@@ -14,7 +14,8 @@ import typer
 
 from segue.errors import ConfigError, Problem, RuleError
 from segue.limits import CASE_FILE_BYTES
-from segue_agents.cli.places import OutputFormat, SourcesOption
+from segue_agents.cli.manners import is_quiet
+from segue_agents.cli.places import JsonLinesOption, SourcesOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,12 +47,17 @@ def run_cases(
         Path | None, typer.Option("--rules", help="A rule file, or a folder of them; default: beside each case file.")
     ] = None,
     word: Annotated[str | None, typer.Option("-k", metavar="WORD", help="Only cases with this in their names.")] = None,
-    output: Annotated[
-        OutputFormat, typer.Option("--format", help="json: one object a case, on stdout.")
-    ] = OutputFormat.TEXT,
+    as_json: JsonLinesOption = False,
     sources: SourcesOption = None,
 ) -> None:
-    """Run case files: what happens, and who must enter or leave a segment when. Exit 1 if a case fails."""
+    """Run case files: what happens, and who must enter or leave a segment when. Exit 1 if a case fails.
+
+    Examples:
+        segue test                          every case file from here down, with the rules beside each
+        segue test rules -k abandon         only cases with that in their names
+        segue test rules --json             one object a case, for CI
+    Next: `segue run --rules rules`
+    """
     from rich.console import Console
 
     from segue_agents.rule_files import load_catalog
@@ -66,17 +72,18 @@ def run_cases(
         done, error = _run_file(loader, file, word)
         results += done
         unread += [error] if error else []
-        if output is OutputFormat.JSON:
+        if as_json:
             for line in (*map(as_dict, done), *([_error_as_dict(error)] if error else [])):
                 sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         else:
             _print_ticks(out, file, done, error)
     if not results and not unread:
         raise ConfigError(f"No case has {word!r} in its name.", "-k looks at the names of files and of cases.")
-    if output is OutputFormat.TEXT:
+    if not as_json:
         _print_failures(out, results, unread)
     took_ms = (time.perf_counter() - started) * 1_000
-    typer.echo(summary(results, unread, took_ms), err=output is OutputFormat.JSON)
+    if not is_quiet():
+        typer.echo(summary(results, unread, took_ms), err=as_json)
     if unread or not all(r.passed for r in results):
         raise typer.Exit(UNREADABLE if unread else 1)
 

@@ -27,6 +27,7 @@ from urllib.parse import quote, urlsplit
 from segue.errors import ConfigError
 from segue.limits import WRITER_SCHEMA_BYTES
 from segue_agents.key_values import read_key_values
+from segue_agents.settings import Settings
 
 CONNECT_WITHIN_S: Final = 5.0
 ANSWER_WITHIN_S: Final = 10.0
@@ -194,6 +195,12 @@ def read_config(config: Path | None, environ: Mapping[str, str] = os.environ) ->
     if environ.get(USER_INFO):
         given.setdefault("basic.auth.user.info", environ[USER_INFO])
     return given
+
+
+def registry_of(settings: Settings) -> Registry | None:
+    """The registry of a worker's settings, the secret ones included; None for `none`. Raises ConfigError."""
+    user = settings.registry_user_info
+    return open_registry(settings.registry, settings.registry_config, {} if user is None else {USER_INFO: user.reveal()})
 
 
 def schema_text(schema: Mapping[str, Any]) -> str:

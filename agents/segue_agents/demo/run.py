@@ -146,6 +146,7 @@ def _worker(options: DemoOptions, clock: ShopClock, bootstrap: str, port: int, b
     arguments = ["run", "--broker", bootstrap, "--rules", str(options.rules), "--data-dir", str(below / "worker")]
     # whatever SEGUE_REGISTRY says: the shop publishes under the ids of ids.yaml
     arguments += ["--web-port", str(port), "--partitions", str(PARTITIONS), "--end-with-parent", "--registry", "none"]
+    arguments += ["--log-format", "console"]  # when it fails its last lines are shown
     arguments += ["--clock-speed", str(clock.speed), "--clock-origin-ms", str(clock.origin_ms)]
     arguments += ["--clock-interval-ms", str(TICK_EVERY_MS), "--clock-delay-ms", str(round(TICKS_LAG_MS * clock.speed))]
     return Child(arguments, below / "worker.log")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
@@ -25,6 +26,7 @@ KAFKA_VERSION: Final = "4.3.1"
 DOWNLOADS_AT_ONCE: Final = 4
 """46 files are mostly round trips; more at once is not polite to Maven Central"""
 DOWNLOAD_TIMEOUT_S: Final = 60
+SAY_EVERY_S: Final = 2.0
 
 Progress = Callable[[str], None]
 """told one line a step, for a person"""
@@ -80,11 +82,11 @@ def ensure_jars(
         megabytes = max(1, round(sum(jar.size_bytes for jar in wrong) / 1_000_000))
         why = f"{damaged} damaged in the cache" if damaged else "once"
         progress(f"downloading Kafka {KAFKA_VERSION} from Maven Central, {len(wrong)} jars, {megabytes} MB, {why}")
-        _fetch_all(folder, wrong, fetch)
+        _fetch_all(folder, wrong, fetch, progress)
     return [folder / jar.filename for jar in jars]
 
 
-def _fetch_all(folder: Path, jars: Sequence[Jar], fetch: Fetch) -> None:
+def _fetch_all(folder: Path, jars: Sequence[Jar], fetch: Fetch, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as below:
 
         def bring(jar: Jar) -> str | None:
@@ -98,12 +100,23 @@ def _fetch_all(folder: Path, jars: Sequence[Jar], fetch: Fetch) -> None:
             return None
 
         with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-            failed = [said for said in pool.map(bring, jars) if said]
+            failed = [said for said in _counted(jars, pool.map(bring, jars), progress) if said]
     if failed:
         raise Unreachable(
             f"Kafka's jars could not be downloaded ({len(failed)} of {len(jars)}). The first: {failed[0]}",
             f"Check the way to Maven Central (https_proxy?), or copy the jars to {folder}, or name a broker.",
         )
+
+
+def _counted(jars: Sequence[Jar], brought: Iterable[str | None], progress: Progress) -> Iterator[str | None]:
+    """The same, and every few seconds how many are there."""
+    last, size_bytes, whole = time.monotonic(), 0, sum(jar.size_bytes for jar in jars)
+    for n, (jar, said) in enumerate(zip(jars, brought, strict=True), 1):
+        size_bytes += jar.size_bytes
+        if time.monotonic() - last >= SAY_EVERY_S:
+            last = time.monotonic()
+            progress(f"downloading: {n} of {len(jars)} jars, {size_bytes / 1e6:.0f} of {whole / 1e6:.0f} MB")
+        yield said
 
 
 def _is_right(path: Path, jar: Jar) -> bool:

@@ -37,7 +37,7 @@ class RestoreProgress:
             begun = self._begun.setdefault(partition, now)
             if share >= 1.0:
                 self._ended(partition)
-            elif self._console.is_terminal:
+            elif self._console.is_interactive:  # a dumb terminal gets lines
                 if now - begun >= BAR_AFTER_S:
                     self._show(partition, share)
             elif now - self._said.setdefault(partition, begun) >= SAY_EVERY_S:

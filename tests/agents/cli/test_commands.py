@@ -32,16 +32,16 @@ def test_check_says_what_a_rule_costs() -> None:
 
 def test_check_as_json() -> None:
     """One object a segment."""
-    reports = json.loads(segue("check", RULES, "--format", "json").stdout)["segments"]
+    reports = json.loads(segue("check", RULES, "--json").stdout)["segments"]
     assert {r["name"] for r in reports} >= {"behavior_cart_abandon", "hot_lead"}
     assert all(r["state_bytes_max"] > 0 for r in reports)
 
 
 def test_check_tells_an_editor_where_a_mistake_is(tmp_path: Path) -> None:
-    """--format json gives each problem with file, line, column and length, on stdout, and exit 2."""
+    """--json gives each problem with file, line, column and length, on stdout, and exit 2."""
     file = tmp_path / "wrong.yaml"
     file.write_text("segment: behavior_x\nwhen: did prodct_viewed in the last 7 days\n")
-    done = segue("check", str(file), "--format", "json")
+    done = segue("check", str(file), "--json")
     (problem,) = json.loads(done.stdout)["problems"]
     assert done.returncode == 2
     assert [problem[k] for k in ("file", "line", "column", "length")] == [str(file), 2, 11, len("prodct_viewed")]
@@ -161,7 +161,7 @@ def test_version_and_help_are_quick_to_say() -> None:
 
 def test_a_reader_that_has_enough_is_no_error() -> None:
     """`segue replay ... | head -1` ends without a word on stderr."""
-    command = f"{sys.executable} -m segue_agents.cli check {RULES} --format json | head -c 1"
+    command = f"{sys.executable} -m segue_agents.cli check {RULES} --json | head -c 1"
     done = subprocess.run(command, shell=True, capture_output=True, check=False, cwd=ROOT)
     assert done.stderr.decode().count("\n") <= 1
     assert b"Error" not in done.stderr

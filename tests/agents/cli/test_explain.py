@@ -48,8 +48,8 @@ def test_the_page_shows_both_why_and_why_not() -> None:
 
 
 def test_json_is_one_object() -> None:
-    """--format json prints the same as one line; times are milliseconds."""
-    done = segue("explain", "bob", "hot_lead", *ON_THE_EXAMPLE, "--format", "json", "--at", "2026-11-24T09:30:00Z")
+    """--json prints the same as one line; times are milliseconds."""
+    done = segue("explain", "bob", "hot_lead", *ON_THE_EXAMPLE, "--json", "--at", "2026-11-24T09:30:00Z")
     (line,) = done.stdout.splitlines()
     found = json.loads(line)
     assert (found["person"], found["at_ms"]) == ("bob", NINE + HOUR // 2)

@@ -162,7 +162,7 @@ def test_as_json(folder: Path) -> None:
     """One object a case on stdout, always the same keys; the summary goes to stderr."""
     (folder / "slips.case").write_text("case: slips\n10:00 ada pag\n")
     (folder / "wrong.case").write_text(WRONG)
-    done = segue("--format", "json", cwd=folder)
+    done = segue("--json", cwd=folder)
     assert done.returncode == 2
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {tuple(line) for line in lines} == {

@@ -233,7 +233,7 @@ def test_ls_and_show(box: Box) -> None:
     assert head.split() == ["reason", "topic", "partition", "letters", "retried", "first", "last", "example"]
     assert sorted(row.split()[0] for row in rows) == ["no_time", "undecodable", "undecodable"]
     assert sum(int(row.split()[4]) for row in rows) == 1
-    each = box.segue("ls", "--each", "--reason", "undecodable", "--format", "json", "-n", "3")
+    each = box.segue("ls", "--each", "--reason", "undecodable", "--json", "-n", "3")
     assert each.stdout.count("\n") == 3
     assert "ada-secret" not in said.stdout + each.stdout
     assert box.segue("ls", "--since", "2099-01-01").stdout == ""
@@ -241,7 +241,7 @@ def test_ls_and_show(box: Box) -> None:
     for words in ("no value of the schema", "Why.", "ada-secret", f"from     {box.source} partition", "00000000  ",
                   "does not decode"):
         assert words in shown
-    assert '"reason": "undecodable"' in box.segue("show", place, "--format", "json").stdout
+    assert '"reason": "undecodable"' in box.segue("show", place, "--json").stdout
     assert "no dead letter at 1:77" in box.segue("show", "1:77").stderr
 
 

@@ -139,7 +139,7 @@ def test_records_deleted_before_they_were_read(site: Site) -> None:
     site.delete_records(cut)
     assert find_gaps(site.settings) == [Gap(site.topic, p, was[p], cut[p], 7, "trimmed by retention") for p in (0, 1)]
     site.refuses()
-    listed = site.segue("--format", "json")
+    listed = site.segue("--json")
     assert (listed.returncode, [json.loads(line)["records"] for line in listed.stdout.splitlines()]) == (4, [7, 7])
     one = site.segue("accept", f"{site.topic}:1")
     assert (one.returncode, one.stdout) == (0, f"{site.topic}:1  goes on at {cut[1]}, 7 records lost at most\n"), one.stderr
