@@ -114,7 +114,7 @@ def read_value(row: Row, value: Any, folder: Path | None = None) -> Any:
         value = _read_text(row, value)
     elif kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    elif type(value) is not kind and not (kind is Path and isinstance(value, Path)):
+    elif not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(f"{row.name} is {_kind_of(value)}.", f"It is {_described(row)}.")
     if kind is Path and folder is not None:
         return folder / value

@@ -78,6 +78,12 @@ def test_a_wrong_line_of_the_file_is_said(text: str, says: str, tmp_path: Path) 
     assert "segue.toml" in said
 
 
+def test_flags_may_have_their_types_already() -> None:
+    """As commands give them."""
+    got = Settings.load({"sources": Path("x"), "create_topics": False, "partitions": 3})
+    assert (got.sources, got.create_topics, got.partitions) == (Path("x"), False, 3)
+
+
 def test_an_unknown_variable_is_refused_with_a_hint() -> None:
     """Settings', librdkafka's, those of secrets' files."""
     assert "Did you mean SEGUE_APP_ID?" in problems({}, {"SEGUE_APPID": "x"})

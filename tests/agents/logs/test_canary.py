@@ -109,6 +109,7 @@ def page(app: App) -> str:
         return str(answer.read().decode())
 
 
+@pytest.mark.timeout(300)  # two workers and seven commands, one after another
 def test_nobody_is_named_in_what_is_said(app: App) -> None:
     """0 marks in logs, the metrics page, the commands' stderr, and the stdout of those that are not for showing persons."""
     refused = publish(app)
@@ -148,7 +149,6 @@ def test_nobody_is_named_in_what_is_said(app: App) -> None:
         (False, ("dead-letters", "ls", "--each", "--format", "json"), b""),
         (False, ("dead-letters", "retry", "--all", "--dry-run"), b""),
         (False, ("gaps",), b""),
-        (False, ("config", "show"), b""),
         (False, ("replay", "-", *rules), broken),
         (True, ("dead-letters", "show", place), b""),
         (True, ("watch", "--from-beginning", "-n", "3", "--topic", app.settings.output_topic, "--json"), b""),
