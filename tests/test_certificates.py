@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-
 from tests.certificates import DAY, LOOPBACK, Authority, Issued
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from segue_agents.embedded.jars import Progress
-from segue_agents.embedded.server import Kafka, ensure_kafka, free_ports, launch, wait_until_ready
+from segue_agents.embedded.server import Extras, Kafka, ensure_kafka, free_ports, launch, wait_until_ready
 from segue_agents.processes import end
 
 STOP_WITHIN_S: Final = 10
@@ -25,13 +25,16 @@ def _quiet(_line: str) -> None:
 class Broker:
     """One real Kafka node over a data folder. A start in the same folder finds the data of the last one."""
 
-    def __init__(self, data_dir: Path, port: int | None = None, progress: Progress = _quiet) -> None:
+    def __init__(
+        self, data_dir: Path, port: int | None = None, progress: Progress = _quiet, extras: Extras | None = None
+    ) -> None:
         """`port`: any free one when None. `progress` is told one line a step."""
         self.data_dir = data_dir
         self.bootstrap = ""
         """host:port, once started"""
         self._port = port
         self._progress = progress
+        self._extras = extras or Extras()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,7 +48,7 @@ class Broker:
         kafka = ensure_kafka(self._progress)
         port = self._port or free_ports(1)[0]
         self._progress(f"starting Kafka on 127.0.0.1:{port}")
-        process = _launch_from_a_lasting_thread(kafka, self.data_dir, port)
+        process = _launch_from_a_lasting_thread(kafka, self.data_dir, port, self._extras)
         self._process = process
         atexit.register(self.stop)
         bootstrap = f"127.0.0.1:{port}"
@@ -74,13 +77,15 @@ class Broker:
         self.stop()
 
 
-def _launch_from_a_lasting_thread(kafka: Kafka, data_dir: Path, port: int) -> subprocess.Popen[bytes]:
+def _launch_from_a_lasting_thread(
+    kafka: Kafka, data_dir: Path, port: int, extras: Extras
+) -> subprocess.Popen[bytes]:
     """The kernel kills the child with the *thread* that made it, so that thread stays until the child ends."""
     launched: Future[subprocess.Popen[bytes]] = Future()
 
     def keep() -> None:
         try:
-            process = launch(kafka, data_dir, port, with_parent=True)
+            process = launch(kafka, data_dir, port, with_parent=True, extras=extras)
         except BaseException as error:  # noqa: BLE001 (raised again where the result is asked for)
             launched.set_exception(error)
             return

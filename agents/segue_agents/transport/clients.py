@@ -13,16 +13,22 @@ from segue.limits import STATE_BYTES
 from segue_agents.key_values import read_key_values
 from segue_agents.settings import Settings
 from segue_agents.transport.asking import ANSWER_WITHIN_S
+from segue_agents.wire import refuse_unsafe
 
 
 def common_config(settings: Settings) -> dict[str, Any]:
-    """Where the broker is, and what the operator's file adds (security, mostly)."""
-    return {
+    """Where the broker is, and what the operator's file adds (security, mostly).
+
+    Every client is made from this, so this is where an unsafe connection is refused. Raises ConfigError.
+    """
+    config = {
         "bootstrap.servers": settings.bootstrap,
         "client.id": settings.app_id,
         "logger": logging.getLogger("librdkafka"),
         **(read_key_values(settings.kafka_config, "kafka_config") if settings.kafka_config is not None else {}),
     }
+    refuse_unsafe(config, plaintext=settings.allow_plaintext, unverified_tls=settings.allow_unverified_tls)
+    return config
 
 
 def source_config(settings: Settings, slot: str) -> dict[str, Any]:
