@@ -37,6 +37,7 @@ from segue_agents.codecs.schemas_on_disk import SchemaFolder
 from segue_agents.commit.committer import make_committer
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
+from segue_agents.rights import check_rights
 from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
 from segue_agents.state.progress import RestoreProgress
@@ -118,6 +119,7 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
     `plan`: as for `create_app`.
     """
     configure_logs(settings)
+    check_rights(settings)
     partitions = ready_topics(settings)
     app = create_app(settings, plan)
     _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(),
@@ -208,7 +210,7 @@ def _free_port(host: str) -> int:
 
 
 def _schemas(settings: Settings, slot: Slot, metrics: Metrics, outside: Outside) -> Schemas | None:
-    registry = open_registry(settings.registry, settings.registry_config)
+    registry = open_registry(settings.registry, settings.registry_config, plaintext=settings.allow_plaintext)
     return None if registry is None else Schemas(registry, SchemaFolder(slot.folder, registry.url), metrics, outside)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from segue.errors import SegueError
-from segue_agents.cli import broker, dead_letters, demo, events, explain, gaps, rules, sql, test, worker
+from segue_agents.cli import acls, broker, dead_letters, demo, events, explain, gaps, rules, sql, test, worker
 
 INTERRUPTED = 130
 
@@ -34,6 +34,7 @@ app.command("test")(test.run_cases)
 app.command("replay")(rules.replay)
 app.command("explain")(explain.explain)
 app.command("sql")(sql.sql)
+app.command("acls")(acls.acls)
 app.add_typer(dead_letters.commands)
 app.add_typer(gaps.commands)
 

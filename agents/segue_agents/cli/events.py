@@ -13,7 +13,7 @@ import typer
 
 from segue.catalog import Catalog, snake_case
 from segue.errors import ConfigError
-from segue_agents.cli.places import BrokerOption, SourcesOption, find_broker, parse_time_ms
+from segue_agents.cli.places import BrokerOption, KafkaConfigOption, SourcesOption, connection, parse_time_ms
 
 CALLS: Final = ("page", "identify", "alias")
 """events that are Segment calls of their own, not tracks"""
@@ -27,10 +27,12 @@ def send(
     message_id: Annotated[str | None, typer.Option(help="Default: a new one.")] = None,
     broker: BrokerOption = None,
     sources: SourcesOption = None,
+    kafka_config: KafkaConfigOption = None,
 ) -> None:
     """Publish one event as a producer would: Avro, Confluent framing, keyed by the person."""
     from segue_agents.publish import EventPublisher
     from segue_agents.rule_files import load_catalog
+    from segue_agents.transport.clients import common_config
 
     catalog = load_catalog(sources)
     event = declared_name(catalog, event)
@@ -42,7 +44,8 @@ def send(
         "timestamp": time.time_ns() // 1_000_000 if at is None else parse_time_ms(at),
         "properties": dict(parse_property(text) for text in properties or []),
     }
-    publisher = EventPublisher(find_broker(broker), catalog, sources)
+    settings = connection(None, broker, kafka_config, sources)
+    publisher = EventPublisher(settings.bootstrap, catalog, sources, common_config(settings))
     with contextlib.closing(publisher):
         topic, partition, offset = publisher.publish_and_wait(record)
     typer.echo(f"{topic} {partition} {offset}")
@@ -80,13 +83,16 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="Whole records, one JSON object a line.")] = False,
     topic: Annotated[str, typer.Option(help="The topic of the changes.")] = "segment-changes",
     broker: BrokerOption = None,
+    kafka_config: KafkaConfigOption = None,
 ) -> None:
     """Follow the changes, each as it is committed, until ^C."""
     from segue_agents.tail import ChangeTail
+    from segue_agents.transport.clients import common_config
 
+    settings = connection(None, broker, kafka_config)
     ends = None if seconds is None else time.monotonic() + seconds
     seen = 0
-    with ChangeTail(find_broker(broker), topic, from_beginning=from_beginning) as tail:
+    with ChangeTail(settings.bootstrap, topic, from_beginning=from_beginning, config=common_config(settings)) as tail:
         while (limit is None or seen < limit) and (ends is None or time.monotonic() < ends):
             for change in tail.read(timeout_s=0.2)[: None if limit is None else limit - seen]:
                 sys.stdout.write((json.dumps(change, ensure_ascii=False) if as_json else in_short(change)) + "\n")

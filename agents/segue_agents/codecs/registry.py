@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from segue.errors import ConfigError
 from segue.limits import WRITER_SCHEMA_BYTES
 from segue_agents.key_values import read_key_values
+from segue_agents.wire import refuse_registry_password
 
 CONNECT_WITHIN_S: Final = 5.0
 ANSWER_WITHIN_S: Final = 10.0
@@ -144,13 +145,19 @@ class Registry:
 _TOO_LARGE: Final = object()
 
 
-def open_registry(url: str, config: Path | None, environ: Mapping[str, str] = os.environ) -> Registry | None:
-    """The registry of the settings `registry` and `registry_config`; None for `none`. Raises ConfigError."""
+def open_registry(url: str, config: Path | None, environ: Mapping[str, str] = os.environ, *,
+                  plaintext: bool = False) -> Registry | None:
+    """The registry of the settings `registry` and `registry_config`; None for `none`. Raises ConfigError.
+
+    `plaintext`: a password may go over http://.
+    """
     if url == "none":
         return None
     given = {} if config is None else read_key_values(config, "registry_config", _CONFIG)
     if environ.get(USER_INFO):
         given.setdefault("basic.auth.user.info", environ[USER_INFO])
+    if _authorization(given):
+        refuse_registry_password(url, plaintext=plaintext)
     return Registry(url, given)
 
 

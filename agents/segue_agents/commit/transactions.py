@@ -27,7 +27,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from segue.errors import Unreachable
 from segue_agents.commit.producing import CALL_WITHIN_S, REPEAT_FOR_S, Producing
-from segue_agents.commit.reactions import Reaction, Stage, TransactionLost, said
+from segue_agents.commit.reactions import Reaction, Refused, Stage, TransactionLost, said
 from segue_agents.outside import Outside
 
 _log = structlog.get_logger(__name__)
@@ -67,6 +67,8 @@ class Transactions(Producing):
         })
         try:
             self._repeating("open", self._producer.init_transactions)
+        except Refused as refused:
+            raise refused.not_allowed from refused
         except TransactionLost as lost:
             if lost.error.retriable():
                 raise Unreachable(

@@ -13,6 +13,7 @@ from segue.limits import STATE_BYTES
 from segue_agents.key_values import read_key_values
 from segue_agents.settings import Settings
 from segue_agents.transport.asking import ANSWER_WITHIN_S
+from segue_agents.transport.refusals import raise_refusal
 from segue_agents.wire import refuse_unsafe
 
 
@@ -74,7 +75,8 @@ def changelog_config(settings: Settings, isolation: str) -> dict[str, Any]:
     """A consumer that reads assigned partitions of the changelog and commits nothing."""
     return {
         **common_config(settings),
-        "group.id": f"{settings.app_id}-restore",
+        # the app's own, though it does not join: librdkafka looks for the coordinator of any, which takes a right on it
+        "group.id": settings.app_id,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
@@ -149,5 +151,6 @@ def topic_identity(config: dict[str, Any], topic: str) -> tuple[str, str]:
         cluster = admin.list_topics(topic, timeout=ANSWER_WITHIN_S).cluster_id
         described = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_WITHIN_S)[topic].result()
     except KafkaException as error:
+        raise_refusal(error.args[0], "Describe", topic=topic)
         raise Unreachable(f"The id of {topic} cannot be learnt: {error.args[0].str()}.", "See the broker's log.") from error
     return str(cluster or ""), str(described.topic_id or "")

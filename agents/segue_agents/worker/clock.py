@@ -18,6 +18,7 @@ from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic
 from segue_agents.transport.clients import clock_config
+from segue_agents.transport.refusals import is_refusal, raise_refusal
 
 _log = structlog.get_logger(__name__)
 
@@ -63,13 +64,22 @@ class Ticker(mode.Service):
         self._interval_s = settings.clock_interval_ms / 1000
         self._clock = clock
         self._owned = owned
-        self._producer = outside.producer(clock_config(settings))
+        self._producer = outside.producer({**clock_config(settings), "on_delivery": self._delivered})
+        self._refused: Any = None
 
     @mode.Service.task
     async def _tick(self) -> None:
+        before = None
         while not self.should_stop:
             self.tick(self._owned())
+            if before is not None:  # twice: without ticks time would stand still, and nobody would see it
+                raise_refusal(self._refused, "Write", topic=self._topic)
+            before, self._refused = self._refused, None
             await self.sleep(self._interval_s)
+
+    def _delivered(self, error: Any, _message: Any) -> None:
+        if is_refusal(error):
+            self._refused = error
 
     def tick(self, partitions: Iterable[int]) -> None:
         """Now, for these partitions. A tick that cannot be written is left out: the next one says more."""

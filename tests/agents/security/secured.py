@@ -20,11 +20,11 @@ from confluent_kafka.admin import (
     ScramMechanism,
     UserScramCredentialUpsertion,
 )
+from tests.agents.security.tokens import AUDIENCE, ISSUER, IdentityProvider, secret_of
+from tests.certificates import DAY, LOOPBACK, Authority, Issued
 
 from segue_agents.embedded import Broker
 from segue_agents.embedded.server import Extras, free_ports
-from tests.agents.security.tokens import AUDIENCE, ISSUER, IdentityProvider, secret_of
-from tests.certificates import DAY, LOOPBACK, Authority, Issued
 
 USER: Final = "segue"
 TOKEN_LIFE_S: Final = 6
