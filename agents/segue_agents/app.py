@@ -26,7 +26,7 @@ from faust.app.base import BootStrategy
 
 import segue_schemas
 from segue.engine import Engine
-from segue.errors import SegueError
+from segue.errors import NotAllowed, SegueError
 from segue.plan import Plan
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.codecs.columns import ColumnDecoder
@@ -141,7 +141,20 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
             host.stop_and_shutdown()
     failure = app.segue.failed or failure or host.crash_reason
     _log.info("worker_stopped", failed=failure is not None)
-    return _exit_code(failure)
+    return _exit_code(_all_missing(settings, failure))
+
+
+def _all_missing(settings: Settings, failure: BaseException | None) -> BaseException | None:
+    """What Kafka refused may say `a topic` and not which: it is asked once more, for all rights that are missing."""
+    if not isinstance(failure, NotAllowed):
+        return failure
+    try:
+        check_rights(settings)
+    except NotAllowed as all_of_them:
+        return all_of_them
+    except SegueError:
+        pass
+    return failure
 
 
 def configure_logs(settings: Settings) -> None:

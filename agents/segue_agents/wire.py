@@ -79,8 +79,8 @@ def refuse_plaintext(config: Mapping[str, Any], hosts: Iterable[str]) -> None:
         raise ConfigError(
             f"Kafka at {far[0]} would be spoken to without TLS (security.protocol={protocol_of(config)}): whoever is on the "
             "way could read and change what persons did.",
-            f"Set security.protocol=SASL_SSL, or SSL, in the file of --kafka-config ({_SEE}); or say --allow-plaintext for a "
-            "network that is yours alone.",
+            f"Set security.protocol=SASL_SSL, or SSL, in the file of --kafka-config ({_SEE}); or say --allow-plaintext for "
+            "a network that is yours alone.",
         )
 
 

@@ -121,7 +121,8 @@ def _not_let_in(where: str, says: str, config: Mapping[str, Any]) -> Reason:
         return Reason(f"{url} gives no token to {principal_of(config)}: {says.partition(': ')[2] or says}",
                       "Check sasl.oauthbearer.client.id, .client.secret and .token.endpoint.url.", final=True)
     if "supported mechanisms" in says:
-        return Reason(f"{where}: {says}", "Set sasl.mechanism to one of those, or name the port of another listener.", final=True)
+        return Reason(f"{where}: {says}", "Set sasl.mechanism to one of those, or name the port of another listener.",
+                      final=True)
     return Reason(
         f"{where} does not let {principal_of(config)} in: {says}",
         "Check sasl.username and sasl.password. The user's SCRAM password is set with kafka-configs.sh --alter "

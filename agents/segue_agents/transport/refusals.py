@@ -15,7 +15,7 @@ KINDS: Final = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
 }
 """error code -> the kind of resource that the right is missing on"""
-GIVE_IT: Final = "`segue acls {role} --format kafka-acls --principal User:NAME` prints the commands that give all that is needed."
+GIVE_IT: Final = "`segue acls {role} --format kafka-acls --principal User:NAME` prints the commands that give them."
 
 
 def is_refusal(error: Any) -> bool:
