@@ -182,7 +182,7 @@ def said(log: Path, wall: float) -> dict[str, float]:
     """When the worker's log had each step for the last time, seconds since its start."""
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     return {
-        f"{line['event']}_s": round(datetime.fromisoformat(line["timestamp"]).timestamp() - wall, 2)
+        f"{line['event']}_s": round(datetime.fromisoformat(line["ts"]).timestamp() - wall, 2)
         for line in lines if line["event"] in STEPS
     }  # fmt: skip
 

@@ -10,11 +10,9 @@ Faust gives the life cycle, agents, timers and web pages. Its own consumer, prod
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import sys
-import time
 from collections.abc import AsyncIterable
 from contextlib import suppress
 from typing import Any, Final
@@ -31,10 +29,12 @@ from segue.plan import Plan
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.codecs.columns import ColumnDecoder
 from segue_agents.codecs.learner import Learner
-from segue_agents.codecs.registry import open_registry
+from segue_agents.codecs.registry import registry_of
 from segue_agents.codecs.schemas import Schemas
 from segue_agents.codecs.schemas_on_disk import SchemaFolder
 from segue_agents.commit.committer import make_committer
+from segue_agents.config.kafka import risks
+from segue_agents.logs import Host, configure_logs, name_persons, writes_json
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.rights import check_rights
@@ -44,7 +44,7 @@ from segue_agents.state.progress import RestoreProgress
 from segue_agents.state.slot import Slot
 from segue_agents.topics import ready_topics
 from segue_agents.transport.assignment import Assignment
-from segue_agents.transport.clients import producer_config
+from segue_agents.transport.clients import given_properties, producer_config, try_clients
 from segue_agents.transport.lane import Signal
 from segue_agents.transport.session import Session
 from segue_agents.transport.source import SignalSource
@@ -79,6 +79,7 @@ def create_app(settings: Settings, plan: Plan | None = None) -> SegueApp:
     engine = Engine(plan)
     metrics = Metrics()
     metrics.say_build(engine.program.layout.id)
+    _say_rules(plan, engine.program.layout.id)
     slot = Slot.take(settings.data_dir, settings.app_id, settings.slot)
     outside = Outside()
     schemas = _schemas(settings, slot, metrics, outside)
@@ -119,14 +120,20 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
     `plan`: as for `create_app`.
     """
     configure_logs(settings)
-    check_rights(settings)
-    partitions = ready_topics(settings)
-    app = create_app(settings, plan)
+    name_persons(settings)
+    try:
+        _say_risks(settings)
+        try_clients(settings)
+        check_rights(settings)
+        partitions = ready_topics(settings)
+        app = create_app(settings, plan)
+    except SegueError as error:
+        return _exit_code(error, settings)
     _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(),
               web=f"http://{app.conf.web_host}:{app.conf.web_port}/metrics")
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    host = faust.Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
+    host = Host(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
     host.spinner = None
     failure: BaseException | None = None
     try:
@@ -141,7 +148,7 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
             host.stop_and_shutdown()
     failure = app.segue.failed or failure or host.crash_reason
     _log.info("worker_stopped", failed=failure is not None)
-    return _exit_code(_all_missing(settings, failure))
+    return _exit_code(_all_missing(settings, failure), settings)
 
 
 def _all_missing(settings: Settings, failure: BaseException | None) -> BaseException | None:
@@ -157,52 +164,28 @@ def _all_missing(settings: Settings, failure: BaseException | None) -> BaseExcep
     return failure
 
 
-def configure_logs(settings: Settings) -> None:
-    """structlog on standard error; Faust's and librdkafka's own words from warnings up."""
-    processors: list[Any] = [
-        structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    if settings.log_format == "json":
-        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    else:
-        # tracebacks without values: these would be people's
-        plain = structlog.dev.plain_traceback
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
-    structlog.configure(processors, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s [%(levelname)s] %(name)s: %(message)s"
-    )
-    logging.getLogger("librdkafka").addFilter(_Seldom(10.0))
-    # what mode's services say of a crash, we say ourselves
-    logging.getLogger("segue_agents").setLevel(logging.CRITICAL)
+def _say_risks(settings: Settings) -> None:
+    for name, says in risks(given_properties(settings)):
+        _log.warning("kafka_property_risky", property=name, says=says)
 
 
-class _Seldom(logging.Filter):
-    """A broker that is away fails every connection attempt of every client: said once in a while."""
-
-    def __init__(self, every_s: float) -> None:
-        super().__init__()
-        self._every_s = every_s
-        self._said: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """By the first word, librdkafka's facility."""
-        word, now = record.getMessage().split(" ", 1)[0], time.monotonic()
-        if now - self._said.get(word, -self._every_s) < self._every_s:
-            return False
-        self._said[word] = now
-        return True
+def _say_rules(plan: Plan, layout: str) -> None:
+    _log.info("rules_loaded", segments=len(plan.segments), layout=layout)
+    for segment in plan.segments:
+        _log.debug("segment_loaded", segment=segment.name, rule_version=segment.version)
 
 
-def _exit_code(failure: BaseException | None) -> int:
+def _exit_code(failure: BaseException | None, settings: Settings) -> int:
     if failure is None:
         return 0
-    if isinstance(failure, SegueError):
-        print(f"segue: {failure}", file=sys.stderr)
-        return failure.exit_code
-    _log.error("worker_failed", exc_info=failure)
-    return 1
+    if not isinstance(failure, SegueError):
+        _log.error("worker_failed", exit_code=1, exc_info=failure)
+        return 1
+    if writes_json(settings):
+        _log.error("worker_failed", exit_code=failure.exit_code, error=failure.what, do=failure.to_do)
+    else:
+        print(f"segue: {failure}", file=sys.stderr)  # a terminal shows it better in its own lines
+    return failure.exit_code
 
 
 def _faust_app(settings: Settings, slot: Slot) -> SegueApp:
@@ -214,6 +197,7 @@ def _faust_app(settings: Settings, slot: Slot) -> SegueApp:
         web_port=settings.web_port or _free_port(settings.web_host),
         topic_disable_leader=True,
         autodiscover=False,
+        Worker=Host,
     )
 
 
@@ -223,7 +207,7 @@ def _free_port(host: str) -> int:
 
 
 def _schemas(settings: Settings, slot: Slot, metrics: Metrics, outside: Outside) -> Schemas | None:
-    registry = open_registry(settings.registry, settings.registry_config, plaintext=settings.allow_plaintext)
+    registry = registry_of(settings)
     return None if registry is None else Schemas(registry, SchemaFolder(slot.folder, registry.url), metrics, outside)
 
 

@@ -1,28 +1,30 @@
 """Every setting of a worker, once: the docs' table, the flags and the environment variables are read from this class.
 
-A setting comes from a flag, else from `SEGUE_<NAME>`, else it has its default. Units stand at the end of names.
+A setting comes from a flag, else from `SEGUE_<NAME>`, else from the file `segue.toml`, else it has its default
+(`config.reading`). Units stand at the end of names. A new one is a row below, and no more; `secret=True` on one of type
+`Secret | None` keeps it out of the flags and of everything that is printed.
 """
-
 
 from __future__ import annotations
 
 import re
 import types
-import typing
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from segue.errors import ConfigError
+from segue_agents.config.kafka import KafkaProperties
+from segue_agents.config.reading import gather, placed, refuse
+from segue_agents.config.rows import ENVIRONMENT_PREFIX, Row, Secret, WrongSettings, check_bounds, rows_of
+from segue_agents.config.rows import setting as _setting
 
-ENVIRONMENT_PREFIX: Final = "SEGUE_"
+__all__ = ["ENVIRONMENT_PREFIX", "Loaded", "Row", "Secret", "Settings", "WrongSettings", "table"]
+LOG_SECRET_CHARACTERS: Final = 16
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
-
-
-def _setting(default: Any, says: str, *, least: float | None = None, most: float | None = None) -> Any:
-    return field(default=default, metadata={"says": says, "least": least, "most": most})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,9 @@ class Settings:
     registry_config: Path | None = _setting(
         None, "a file of key=value lines for it: basic.auth.user.info, bearer.auth.token, ssl.ca.location, "
         "ssl.certificate.location, ssl.key.location"
+    )
+    registry_user_info: Secret | None = _setting(
+        None, "user:password for it, for those who want no file", secret=True
     )
     partitions: int = _setting(4, "of topics that have to be created; those that exist keep theirs", least=1)
     create_topics: bool = _setting(True, "create topics that are not there; else their absence is an error")
@@ -94,93 +99,84 @@ class Settings:
     )
     web_host: str = _setting("127.0.0.1", "where /metrics is served")
     web_port: int = _setting(0, "its port; 0: a free one, which the log names", least=0, most=65_535)
-    log_format: Literal["console", "json"] = _setting("console", "of the log on standard error")
+    log_format: Literal["auto", "console", "json"] = _setting(
+        "auto", "of the log on standard error; auto: console on a terminal, JSON elsewhere"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "the least that is logged")
+    log_secret: Secret | None = _setting(
+        None, "with which logs hash persons' ids, the same for all workers. Default: one made for "
+        "data_dir at the first start", secret=True
+    )
+    log_exception_text: bool = _setting(
+        False, "whether a traceback says the text of an error that is not Segue's own, which may quote an event"
+    )
+
+    kafka: Mapping[str, str] = field(default_factory=KafkaProperties)
+    """librdkafka's own properties: no row, as they are the library's"""
 
     def __post_init__(self) -> None:
-        for row in table():
-            _check(row, getattr(self, row.name))
-        for name in ("app_id", "output_topic", *(("slot",) if self.slot is not None else ())):
-            value = getattr(self, name)
-            if not _NAME.fullmatch(value):
-                raise ConfigError(f"{name} is {value!r}.", "Use letters, digits, '.', '_' and '-', at most 100.")
-        _check_registry(self.registry)
+        refuse(_problems(self))
 
     @classmethod
     def load(cls, flags: Mapping[str, Any] = types.MappingProxyType({}),
-             environ: Mapping[str, str] = types.MappingProxyType({})) -> Settings:
-        """From flags (None: not given), else the environment, else the defaults. Text is read as the setting's type."""
-        known = {row.name: row for row in table()}
-        for name in flags:
-            if name not in known:
-                raise ConfigError(f"There is no setting {name!r}.", f"Settings: {', '.join(known)}.")
-        given = {}
-        for name, row in known.items():
-            value = flags.get(name)
-            if value is None:
-                value = environ.get(ENVIRONMENT_PREFIX + name.upper())
-            if value is not None:
-                given[name] = _read(row, value) if isinstance(value, str) else value
-        return cls(**given)
+             environ: Mapping[str, str] = types.MappingProxyType({}), file: Path | None = None) -> Settings:
+        """From flags (None: not given), the environment, the file, the defaults, in this order. Text is read as the
+        setting's type. Raises WrongSettings with all that is wrong."""
+        return Loaded.of(flags, environ, file).settings
 
 
-class Row(NamedTuple):
-    """One setting, for tables and checks."""
+class Loaded(NamedTuple):
+    """Settings, and where each came from."""
 
-    name: str
-    type: Any
-    unit: str
-    default: Any
-    says: str
-    least: float | None
-    most: float | None
+    settings: Settings
+    origins: Mapping[str, str]
+    """setting, or `kafka.` and a property -> `flag --app-id`, `SEGUE_APP_ID`, the file; those missing have their default"""
+    file: Path | None
 
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The values of a choice; empty for others."""
-        return typing.get_args(self.type) if typing.get_origin(self.type) is Literal else ()
+    @classmethod
+    def of(cls, flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> Loaded:
+        """As `Settings.load`."""
+        given = gather(table(), flags, environ, file)
+        problems = list(given.problems)
+        try:
+            settings = Settings(**given.values, kafka=given.kafka)
+        except WrongSettings as wrong:
+            # a check's sentence begins with the setting's name
+            named = [(error, given.origins.get(error.what.split(" ", 1)[0])) for error in wrong.problems]
+            problems += [placed(error, origin) if origin else error for error, origin in named]
+        refuse(problems)
+        return cls(settings, given.origins, given.file)
 
 
+@cache
 def table() -> tuple[Row, ...]:
     """All settings in order."""
-    hints = typing.get_type_hints(Settings)
-    return tuple(
-        Row(f.name, hints[f.name], "ms" if f.name.endswith("_ms") else "", f.default, f.metadata["says"],
-            f.metadata["least"], f.metadata["most"])
-        for f in fields(Settings)
-    )
+    return rows_of(Settings)
 
 
-def _bare(row: Row) -> Any:
-    return next((t for t in typing.get_args(row.type) if t is not type(None)), row.type) if not row.choices else str
+def _problems(settings: Settings) -> Iterator[ConfigError]:
+    """All that is wrong with values. Each sentence begins with the setting's name."""
+    for row in table():
+        try:
+            check_bounds(row, getattr(settings, row.name))
+        except ConfigError as error:
+            yield error
+    for check in (_check_names, _check_registry, _check_log_secret):
+        try:
+            check(settings)
+        except ConfigError as error:
+            yield error
 
 
-def _read(row: Row, text: str) -> Any:
-    kind = _bare(row)
-    if kind is bool:
-        if text.lower() in ("true", "yes", "1", "on"):
-            return True
-        if text.lower() in ("false", "no", "0", "off"):
-            return False
-        raise ConfigError(f"{row.name} is {text!r}.", "Say true or false.")
-    try:
-        return kind(text)
-    except ValueError:
-        raise ConfigError(f"{row.name} is {text!r}.", f"It is a number {row.unit and 'of ' + row.unit}.") from None
+def _check_names(settings: Settings) -> None:
+    for name in ("app_id", "output_topic", *(("slot",) if settings.slot is not None else ())):
+        value = getattr(settings, name)
+        if not _NAME.fullmatch(value):
+            raise ConfigError(f"{name} is {value!r}.", "Use letters, digits, '.', '_' and '-', at most 100.")
 
 
-def _check(row: Row, value: Any) -> None:
-    if row.choices and value not in row.choices:
-        raise ConfigError(f"{row.name} is {value!r}.", f"Say {' or '.join(row.choices)}.")
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
-        return
-    unit = f" {row.unit}" if row.unit else ""
-    if row.least is not None and value < row.least:
-        raise ConfigError(f"{row.name} is {value}{unit}.", f"The least is {row.least:g}{unit}.")
-    if row.most is not None and value > row.most:
-        raise ConfigError(f"{row.name} is {value}{unit}.", f"The most is {row.most:g}{unit}.")
-
-
-def _check_registry(url: str) -> None:
+def _check_registry(settings: Settings) -> None:
+    url = settings.registry
     if url == "none":
         return
     try:
@@ -193,3 +189,9 @@ def _check_registry(url: str) -> None:
         raise ConfigError("registry holds a user or a password.", "Write basic.auth.user.info into registry_config.")
     if not usable or parts.query or parts.fragment:
         raise ConfigError(f"registry is {url!r}.", "Write none, or an address as in http://registry:8081.")
+
+
+def _check_log_secret(settings: Settings) -> None:
+    if settings.log_secret is not None and len(settings.log_secret.reveal()) < LOG_SECRET_CHARACTERS:
+        raise ConfigError(f"log_secret has fewer than {LOG_SECRET_CHARACTERS} characters.",
+                          "Ids hashed with a short one can be guessed: write `openssl rand -hex 32` into its file.")

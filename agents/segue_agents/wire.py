@@ -8,12 +8,13 @@ Docker network, a Kubernetes service) still is a network that others may be on: 
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from segue.errors import ConfigError
+from segue_agents.config.kafka import is_secret
+from segue_agents.config.rows import HIDDEN
 
 ADDRESSES: Final = ("bootstrap.servers", "metadata.broker.list")
 """one setting of librdkafka under two names"""
@@ -25,7 +26,6 @@ UNVERIFIED: Final = (
      "anybody with some certificate of the same authority can be Kafka"),
 )  # fmt: skip
 TOKEN_URL: Final = "sasl.oauthbearer.token.endpoint.url"
-_SECRET: Final = re.compile(r"password|secret|key\.pem|jaas|assertion|sasl\.oauthbearer\.config|token(?!\.endpoint)")
 _SEE: Final = "docs/operate/security.md shows how"
 
 
@@ -106,8 +106,8 @@ def refuse_registry_password(url: str, *, plaintext: bool) -> None:
 def without_secrets(text: str, config: Mapping[str, Any]) -> str:
     """A text as of librdkafka, in which no secret of this configuration stands."""
     for key, value in config.items():
-        if _SECRET.search(key) and isinstance(value, str) and value:
-            text = text.replace(value, "***")
+        if is_secret(key) and isinstance(value, str) and value:
+            text = text.replace(value, HIDDEN)
     return text
 
 

@@ -50,7 +50,8 @@ class Workers:
             [sys.executable, "-m", "segue_agents.cli", "run", "--broker", self.arguments.broker, "--app-id", self.app,
              "--slot", str(slot), "--data-dir", str(self.folder / "state"), "--clock", "none",
              "--rules", str(self.arguments.rules), "--sources", str(self.arguments.sources),
-             "--output-format", "json", "--output-topic", f"out-{self.app}", "--guarantee", self.arguments.guarantee],
+             "--output-format", "json", "--output-topic", f"out-{self.app}", "--guarantee", self.arguments.guarantee,
+             "--log-format", "console"],
             stdout=log, stderr=subprocess.STDOUT, env=environment() | self.arguments.environment,
         )  # fmt: skip
 

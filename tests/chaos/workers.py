@@ -65,7 +65,7 @@ class Workers:
             "rules": str(ROOT / "examples" / "reference"), "sources": str(self.sources), "output-topic": self.output,
             "output-format": "json", "clock": "none", "session-timeout-ms": str(SESSION_MS),
             "transaction-timeout-ms": "5000", "max-poll-interval-ms": "30000", "commit-interval-ms": "200",
-            "idle-commit-interval-ms": "100",
+            "idle-commit-interval-ms": "100", "log-format": "console",
         } | self.flags  # fmt: skip
         arguments = [f"--{key}={value}" for key, value in flags.items()]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("SEGUE_", "PYTHONDONTWRITE"))}

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from segue.errors import SegueError
-from segue_agents.cli import acls, broker, dead_letters, demo, events, explain, gaps, rules, sql, test, worker
+from segue_agents.cli import acls, broker, config, dead_letters, demo, events, explain, gaps, rules, sql, test, worker
 
 INTERRUPTED = 130
 
@@ -37,6 +37,7 @@ app.command("sql")(sql.sql)
 app.command("acls")(acls.acls)
 app.add_typer(dead_letters.commands)
 app.add_typer(gaps.commands)
+app.add_typer(config.commands)
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -54,24 +55,34 @@ def broker_folder(given: Path | None = None) -> Path:
 
 
 def find_broker(given: str | None) -> str:
-    """`--broker`, else $SEGUE_BOOTSTRAP, else the one that `segue up` started. Raises Unreachable without any."""
-    named = given or os.environ.get("SEGUE_BOOTSTRAP")
+    """`--broker`, else what the settings say, else the one that `segue up` started. Raises Unreachable without any."""
+    if given:
+        return given
+    from segue_agents.settings import Loaded
+
+    loaded = Loaded.of({}, os.environ)
+    return with_broker(loaded.settings, loaded.origins.get("bootstrap")).bootstrap
+
+
+def with_broker(settings: Settings, named: object) -> Settings:
+    """The same settings; when nobody has `named` a broker, with the one that `segue up` started. Raises Unreachable."""
     if named:
-        return named
+        return settings
     from segue_agents.embedded import status
 
     running = status(broker_folder())
     if running is None:
         raise Unreachable("No broker is named and none is up.", "Start one with `segue up`, or name one with --broker.")
-    return running.bootstrap
+    return dataclasses.replace(settings, bootstrap=running.bootstrap)
 
 
 def connection(app_id: str | None, broker: str | None, kafka_config: Path | None, sources: Path | None = None) -> Settings:
-    """The settings of a worker, from the environment too, as far as a command needs them."""
-    from segue_agents.settings import Settings
+    """The settings of a worker, from the environment and the file too, as far as a command needs them."""
+    from segue_agents.settings import Loaded
 
-    given = {"app_id": app_id, "bootstrap": find_broker(broker), "kafka_config": kafka_config, "sources": sources}
-    return Settings.load(given, os.environ)
+    given = {"app_id": app_id, "bootstrap": broker, "kafka_config": kafka_config, "sources": sources}
+    loaded = Loaded.of(given, os.environ)
+    return with_broker(loaded.settings, loaded.origins.get("bootstrap"))
 
 
 def example_rules(name: str) -> Path:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import os
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from segue_agents.cli.places import find_broker
-from segue_agents.settings import ENVIRONMENT_PREFIX, Row, Settings, table
+from segue_agents.cli.places import with_broker
+from segue_agents.cli.setting_flags import END_WITH_PARENT, takes_settings
+from segue_agents.settings import Loaded
 
 
+@takes_settings(END_WITH_PARENT)
 def run(**given: Any) -> None:
     """Run a worker: events in, membership changes out, until ^C. Any Kafka will do; topics that lack are created."""
     prepare_process()
@@ -23,7 +24,9 @@ def run(**given: Any) -> None:
         from segue_agents.demo.child import end_with_parent
 
         end_with_parent()
-    settings = Settings.load(given | {"bootstrap": find_broker(given["bootstrap"])}, os.environ)
+    file = given.pop("config")
+    loaded = Loaded.of(given, os.environ, file)
+    settings = with_broker(loaded.settings, loaded.origins.get("bootstrap"))
     # a mistake in a rule is said before anything is started
     plan = load_plan(settings.rules, settings.sources)
     refuse_warehouse_only(plan)
@@ -36,39 +39,3 @@ def prepare_process() -> None:
     calls, would start a thread a core with buffers of its own."""
     gc.disable()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
-def _parameter(row: Row) -> inspect.Parameter:
-    flag = "--broker" if row.name == "bootstrap" else "--" + row.name.replace("_", "-")
-    variable = ENVIRONMENT_PREFIX + row.name.upper()
-    annotation: Any
-    if row.type is bool:
-        declared = typer.Option(f"{flag}/--no-{flag[2:]}", help=_says(row, variable))
-        annotation = Annotated[bool | None, declared]
-    else:
-        declared = typer.Option(flag, metavar=_metavar(row), help=_says(row, variable))
-        annotation = Annotated[str | None, declared]
-    return inspect.Parameter(row.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
-def _says(row: Row, variable: str) -> str:
-    if row.name == "bootstrap":
-        return f"Kafka's address; default: what `segue up` runs. ({variable})"
-    default = "" if row.default is None else f" Default {row.default}."
-    return f"{row.says[0].upper()}{row.says[1:]}.{default} ({variable})".replace("..", ".")
-
-
-def _metavar(row: Row) -> str:
-    return "|".join(row.choices) or (row.unit or "VALUE").upper()
-
-
-def _signature() -> inspect.Signature:
-    parent = inspect.Parameter(
-        "end_with_parent", inspect.Parameter.KEYWORD_ONLY, default=False,
-        annotation=Annotated[bool, typer.Option("--end-with-parent", hidden=True)],
-    )  # fmt: skip
-    return inspect.Signature([*map(_parameter, table()), parent])
-
-
-run.__signature__ = _signature()  # type: ignore[attr-defined]
-run.__annotations__ = {name: p.annotation for name, p in _signature().parameters.items()}

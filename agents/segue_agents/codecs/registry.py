@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from segue.errors import ConfigError
 from segue.limits import WRITER_SCHEMA_BYTES
 from segue_agents.key_values import read_key_values
+from segue_agents.settings import Settings
 from segue_agents.wire import refuse_registry_password
 
 CONNECT_WITHIN_S: Final = 5.0
@@ -159,6 +160,13 @@ def open_registry(url: str, config: Path | None, environ: Mapping[str, str] = os
     if _authorization(given):
         refuse_registry_password(url, plaintext=plaintext)
     return Registry(url, given)
+
+
+def registry_of(settings: Settings) -> Registry | None:
+    """The registry of a worker's settings, the secret ones included; None for `none`. Raises ConfigError."""
+    user = settings.registry_user_info
+    return open_registry(settings.registry, settings.registry_config, {} if user is None else {USER_INFO: user.reveal()},
+                         plaintext=settings.allow_plaintext)
 
 
 def _is_none(status: int, answer: Any) -> bool:

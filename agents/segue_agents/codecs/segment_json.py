@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import fastavro
 import numpy as np
+from fastavro.validation import validate
 
 from segue.catalog import Catalog, Field, Source
 from segue.engine.duplicates import digest
@@ -165,12 +166,20 @@ class EventEncoder:
             raise NoEvent("undecodable", "A tick is no event of a source.")
         body = io.BytesIO()
         body.write(self._header)
+        record = self._record(event)
         try:
-            fastavro.schemaless_writer(body, self._schema, self._record(event))
-        except (ValueError, TypeError, OverflowError, AttributeError) as e:
+            fastavro.schemaless_writer(body, self._schema, record)
+        except (ValueError, TypeError, OverflowError, AttributeError):  # their texts quote the value
             name = self.source.schema["name"]
-            raise NoEvent("undecodable", f"The event does not fit the record {name}: {e}.") from None
+            raise NoEvent("undecodable", f"The event does not fit the record {name}{self._misfit(record)}.") from None
         return event.person, body.getvalue()
+
+    def _misfit(self, record: Mapping[str, Any]) -> str:
+        """The first field that cannot be written, in words; '' when it cannot be told."""
+        for field in self.source.schema["fields"]:
+            if not validate(record.get(field["name"]), field["type"], raise_errors=False):
+                return f": its field {field['name']!r} holds a {type(record.get(field['name'])).__name__}"
+        return ""
 
     def _record(self, event: SegmentEvent) -> dict[str, Any]:
         source = self.source
@@ -288,7 +297,7 @@ def _time_ms(value: Any) -> int:
         try:
             stamp = datetime.fromisoformat(value)
         except ValueError:
-            raise NoEvent("no_time", f"{value[:40]!r} is no ISO-8601 time.") from None
+            raise NoEvent("no_time", "The timestamp is text that is no ISO-8601 time.") from None
         if stamp.tzinfo is None:
             stamp = stamp.replace(tzinfo=UTC)
         since = stamp - datetime(1970, 1, 1, tzinfo=UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -13,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from segue_agents.backoff import Backoff
 from segue_agents.commit.reactions import REACTIONS, Reaction, Refused, Stage, TooLarge, TransactionLost, classify, said
 from segue_agents.outside import Outside
+from segue_agents.pseudonyms import pseudonym
 from segue_agents.transport.refusals import is_refusal, missing_right
 
 Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]] | None]
@@ -152,6 +152,5 @@ class Producing:
 
 
 def _named(topic: str, partition: int, key: bytes | None, value: bytes | None) -> str:
-    """A record for people to read: the person as a hash, which `kafka-console-consumer` and sha256sum can find."""
-    digest = hashlib.sha256(key or b"").hexdigest()[:16]
-    return f"A record of {len(value or b'')} bytes for {topic} partition {partition}, key sha256 {digest}...,"
+    """A record for people to read; whose it is as logs name persons."""
+    return f"A record of {len(value or b'')} bytes for {topic} partition {partition}, of {pseudonym(key or b'')},"

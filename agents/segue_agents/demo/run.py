@@ -147,6 +147,7 @@ def _publish_due(
 def _worker(options: DemoOptions, clock: ShopClock, bootstrap: str, port: int, below: Path) -> Child:
     arguments = ["run", "--broker", bootstrap, "--rules", str(options.rules), "--data-dir", str(below / "worker")]
     arguments += ["--web-port", str(port), "--partitions", str(PARTITIONS), "--end-with-parent"]
+    arguments += ["--log-format", "console"]  # when it fails its last lines are shown
     arguments += ["--clock-speed", str(clock.speed), "--clock-origin-ms", str(clock.origin_ms)]
     arguments += ["--clock-interval-ms", str(TICK_EVERY_MS), "--clock-delay-ms", str(round(TICKS_LAG_MS * clock.speed))]
     return Child(arguments, below / "worker.log")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from segue.errors import Unreachable
+from segue.errors import ConfigError, Unreachable
 from segue.limits import STATE_BYTES
+from segue_agents.config.kafka import REFUSED, KafkaProperties, Role, for_role, is_secret
+from segue_agents.config.rows import HIDDEN
 from segue_agents.key_values import read_key_values
 from segue_agents.settings import Settings
 from segue_agents.transport.asking import ANSWER_WITHIN_S
@@ -18,24 +21,50 @@ from segue_agents.wire import refuse_unsafe
 
 
 def common_config(settings: Settings) -> dict[str, Any]:
-    """Where the broker is, and what the operator's file adds (security, mostly).
+    """Of any client: where the broker is, and what the operator adds (security, mostly)."""
+    return {**_address(settings), **for_role(given_properties(settings), "any")}
 
-    Every client is made from this, so this is where an unsafe connection is refused. Raises ConfigError.
-    """
-    config = {
+
+def _address(settings: Settings) -> dict[str, Any]:
+    return {
         "bootstrap.servers": settings.bootstrap,
         "client.id": settings.app_id,
         "logger": logging.getLogger("librdkafka"),
-        **(read_key_values(settings.kafka_config, "kafka_config") if settings.kafka_config is not None else {}),
     }
-    refuse_unsafe(config, plaintext=settings.allow_plaintext, unverified_tls=settings.allow_unverified_tls)
-    return config
+
+
+def given_properties(settings: Settings) -> KafkaProperties:
+    """What the operator gives to librdkafka. The file is read anew each time. Raises ConfigError.
+
+    Every client is made with it, so this is where an unsafe connection is refused.
+    """
+    in_file = {} if settings.kafka_config is None else read_key_values(settings.kafka_config, "kafka_config")
+    given = KafkaProperties({**in_file, **settings.kafka})
+    for name in given.keys() & REFUSED.keys():
+        raise ConfigError(f"{name} is refused.", REFUSED[name])
+    refuse_unsafe({"bootstrap.servers": settings.bootstrap, **given}, plaintext=settings.allow_plaintext,
+                  unverified_tls=settings.allow_unverified_tls)
+    return given
+
+
+def _config(settings: Settings, role: Role, tuned: dict[str, Any], fixed: dict[str, Any]) -> dict[str, Any]:
+    """`tuned`: what we would choose; the operator's goes over it. `fixed`: what the guarantee rests on; `config.kafka`
+    refuses all of it to the operator, or says that the worker keeps its own."""
+    return {**_address(settings), **tuned, **for_role(given_properties(settings), role), **fixed}
 
 
 def source_config(settings: Settings, slot: str) -> dict[str, Any]:
     """The one consumer of the inputs."""
-    return {
-        **common_config(settings),
+    tuned = {
+        "fetch.queue.backoff.ms": 5,  # at the default of 1,000 a fast consumer idles: 192,000/s against 1,600,000/s
+        # the broker answers an empty fetch after that long, and the end of a partition is only known from one: until then a
+        # source that has just had a record holds the others back. At the default of 500 that is what a lull cost
+        "fetch.wait.max.ms": 10,
+        # low: a rebalance waits behind what is prefetched, and memory
+        "queued.min.messages": 20_000,
+        "queued.max.messages.kbytes": 16_384,
+    }
+    fixed = {
         "group.id": settings.app_id,
         **_membership(settings, slot),
         "max.poll.interval.ms": settings.max_poll_interval_ms,
@@ -47,14 +76,8 @@ def source_config(settings: Settings, slot: str) -> dict[str, Any]:
         "enable.partition.eof": True,
         "check.crcs": True,  # no measurable cost
         "statistics.interval.ms": 5_000,  # for transactions of others that stay open
-        "fetch.queue.backoff.ms": 5,  # at the default of 1,000 a fast consumer idles: 192,000/s against 1,600,000/s
-        # the broker answers an empty fetch after that long, and the end of a partition is only known from one: until then a
-        # source that has just had a record holds the others back. At the default of 500 that is what a lull cost
-        "fetch.wait.max.ms": 10,
-        # low: a rebalance waits behind what is prefetched, and memory
-        "queued.min.messages": 20_000,
-        "queued.max.messages.kbytes": 16_384,
     }
+    return _config(settings, "consumer", tuned, fixed)
 
 
 def _membership(settings: Settings, slot: str) -> dict[str, Any]:
@@ -73,8 +96,14 @@ def _membership(settings: Settings, slot: str) -> dict[str, Any]:
 
 def changelog_config(settings: Settings, isolation: str) -> dict[str, Any]:
     """A consumer that reads assigned partitions of the changelog and commits nothing."""
-    return {
-        **common_config(settings),
+    tuned = {
+        "fetch.queue.backoff.ms": 5,
+        # the broker answers an empty fetch after that long, and the end of a partition is only known from one: at the
+        # default of 500 each partition cost a second of waiting
+        "fetch.wait.max.ms": 10,
+        "queued.min.messages": 50_000,
+    }
+    fixed = {
         # the app's own, though it does not join: librdkafka looks for the coordinator of any, which takes a right on it
         "group.id": settings.app_id,
         "enable.auto.commit": False,
@@ -83,12 +112,8 @@ def changelog_config(settings: Settings, isolation: str) -> dict[str, Any]:
         "isolation.level": isolation,
         "enable.partition.eof": True,
         "check.crcs": True,
-        "fetch.queue.backoff.ms": 5,
-        # the broker answers an empty fetch after that long, and the end of a partition is only known from one: at the
-        # default of 500 each partition cost a second of waiting
-        "fetch.wait.max.ms": 10,
-        "queued.min.messages": 50_000,
     }
+    return _config(settings, "consumer", tuned, fixed)
 
 
 def producer_config(settings: Settings, slot: str) -> dict[str, Any]:
@@ -96,13 +121,12 @@ def producer_config(settings: Settings, slot: str) -> dict[str, Any]:
     if settings.guarantee == "exactly_once":
         return transactional_config(settings, slot)
     # changes are there for everyone as soon as they are sent: nothing to wait for
-    return {**_producing_config(settings), "linger.ms": 1}
+    return _producing_config(settings, {"linger.ms": 1}, {})
 
 
 def transactional_config(settings: Settings, name: str) -> dict[str, Any]:
     """A producer of transactions. `name`: of the slot, or of whatever else writes for the app."""
-    return {
-        **_producing_config(settings),
+    return _producing_config(settings, {"linger.ms": 5}, {
         # one stable id per name: a successor ends its predecessor's open transaction at once; with a new id at each start
         # the group would wait for its timeout
         "transactional.id": f"{settings.app_id}-{name}",
@@ -114,34 +138,59 @@ def transactional_config(settings: Settings, name: str) -> dict[str, Any]:
         # Not more than the default: AddOffsetsToTxn waits as long when the last transaction's markers are still written
         "retry.backoff.ms": 100,
         "statistics.interval.ms": 250,  # 0.4 ms of CPU each with 192 partitions
-    }
+    })
 
 
-def _producing_config(settings: Settings) -> dict[str, Any]:
-    return {
-        **common_config(settings),
-        "enable.idempotence": True,
+def _producing_config(settings: Settings, tuned: dict[str, Any], fixed: dict[str, Any]) -> dict[str, Any]:
+    tuned = tuned | {
         "compression.type": "lz4",
-        "linger.ms": 5,
-        "delivery.report.only.error": True,  # no callback per record
-        # for a state; batches of several records stay below batch.size, 1 MB by default
-        "message.max.bytes": STATE_BYTES,
         # above what one commit interval can put out, or produce() raises BufferError
         "queue.buffering.max.messages": 2_000_000,
         "queue.buffering.max.kbytes": 1_048_576,
     }
+    fixed = fixed | {
+        "enable.idempotence": True,
+        "delivery.report.only.error": True,  # no callback per record
+        # for a state; batches of several records stay below batch.size, 1 MB by default
+        "message.max.bytes": STATE_BYTES,
+    }
+    return _config(settings, "producer", tuned, fixed)
 
 
 def clock_config(settings: Settings) -> dict[str, Any]:
     """The producer of ticks: by itself, since a tick must be readable before anything is committed."""
-    return {
-        **common_config(settings),
+    fixed = {
         "enable.idempotence": True,
         "linger.ms": 0,
         "queue.buffering.max.messages": 1_000,
         "message.timeout.ms": 5_000,  # an older tick is no news
         "delivery.report.only.error": True,
     }
+    return _config(settings, "producer", {}, fixed)
+
+
+def try_clients(settings: Settings) -> None:
+    """Makes every client that a worker has, without a connection: librdkafka reads certificates then, and holds properties
+    against each other. Raises ConfigError."""
+    quiet = logging.Logger("segue.check")
+    quiet.addHandler(logging.NullHandler())  # that they have no address
+    try:
+        for make, config in (
+            (AdminClient, common_config(settings)), (Consumer, source_config(settings, "check")),
+            (Consumer, changelog_config(settings, "read_committed")), (Producer, producer_config(settings, "check")),
+            (Producer, clock_config(settings)),
+        ):
+            plain = {name: value for name, value in config.items() if not callable(value)}
+            client = make({**plain, "bootstrap.servers": "", "logger": quiet})
+            if make is Consumer:
+                client.close()
+    except KafkaException as error:
+        words = re.sub("^Failed to create [a-z ]+: ", "", str(error.args[0].str()))
+        for name, value in given_properties(settings).items():
+            if is_secret(name) and value:
+                words = words.replace(value, HIDDEN)
+        raise ConfigError(f"librdkafka makes no client of its properties: {words}.",
+                          "`segue config show` has them, and where each is from.") from None
 
 
 def topic_identity(config: dict[str, Any], topic: str) -> tuple[str, str]:

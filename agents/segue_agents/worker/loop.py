@@ -182,7 +182,8 @@ class Worker:
         if trip.partition not in self.stopped:
             self.stopped.add(trip.partition)
             self._metrics.set("partition_stopped", 1, str(trip.partition), trip.reason)
-            _log.error("partition_stopped", partition=trip.partition, error=f"{trip.what} {trip.to_do}")
+            _log.error("partition_stopped", topic=trip.topic, partition=trip.partition, offset=trip.offset,
+                       reason=trip.reason, error=trip.what, do=trip.to_do)
 
     # --- what goes out
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.agents.worker.conftest import App
 
-import segue_agents.app  # noqa: F401 (imported once, before the forks)
+import segue_agents.app
 from segue_agents import cli
 
 _forks = multiprocessing.get_context("forkserver")

@@ -82,7 +82,7 @@ class Floor:
         child = Child(
             ["run", "--broker", self.broker, "--app-id", self.app, "--slot", str(slot), "--rules", str(self.rules),
              "--sources", str(self.sources), "--output-topic", self.output, "--data-dir", str(self.folder / "data"),
-             "--end-with-parent", *arguments],
+             "--log-format", "console", "--end-with-parent", *arguments],
             self.folder / f"worker-{slot}.log",
         )  # fmt: skip
         child.start()

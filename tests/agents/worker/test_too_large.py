@@ -18,6 +18,7 @@ from segue.limits import STATE_BYTES
 from segue_agents.commit.committer import RESTART_EXIT_CODE, make_committer
 from segue_agents.commit.reactions import TooLarge
 from segue_agents.outside import Outside
+from segue_agents.pseudonyms import pseudonym
 from segue_agents.topics import check_changelog, ready_topics, state_topic
 from segue_agents.transport.clients import producer_config
 
@@ -48,7 +49,7 @@ def send(app: App, guarantee: Any, state: bytes) -> None:
 
 def said(lost: TooLarge, size: int, topic: str) -> None:
     assert f"A record of {size} bytes for {topic} partition 0" in lost.what
-    assert hashlib.sha256(PERSON).hexdigest()[:16] in lost.what
+    assert pseudonym(PERSON) in lost.what
     assert PERSON.decode() not in str(lost)
     assert "max.message.bytes" in lost.to_do
 
