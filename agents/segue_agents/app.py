@@ -128,7 +128,7 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
         partitions = ready_topics(settings)
         app = create_app(settings, plan)
     except SegueError as error:
-        return _exit_code(error, settings)
+        return _exit_code(_all_missing(settings, error), settings)
     _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(),
               web=f"http://{app.conf.web_host}:{app.conf.web_port}/metrics")
     loop = asyncio.new_event_loop()

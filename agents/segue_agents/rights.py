@@ -156,7 +156,7 @@ def _allowed(admin: Any, topics: set[str], groups: set[str]) -> dict[tuple[str, 
         asked |= {("topic", name): future for name, future in described.items()}
     if groups:
         asked |= {("group", name): f for name, f in admin.describe_consumer_groups(sorted(groups), **options).items()}
-    found = {}
+    found: dict[tuple[str, str], set[str]] = {}
     for resource, future in asked.items():
         try:
             operations = future.result().authorized_operations

@@ -12,7 +12,7 @@ from segue.errors import Unreachable
 from segue_agents.transport.refusals import raise_refusal
 
 ANSWER_WITHIN_S: Final = 10.0
-REASONED_AFTER_S: Final = 2.5
+REASONED_AFTER_S: Final = 1.0
 """asked in parts of that: a wrong password need not be waited for to the end"""
 COMMITTED_WITHIN_S: Final = 40.0
 """a dead worker's open transaction is waited for, 15 s by default"""

@@ -32,9 +32,9 @@ def certificate_trouble(host: str, port: int, config: Mapping[str, Any]) -> Trou
             _shake_hands(host, port, _trusting(config))
         except ssl.SSLCertVerificationError as error:
             return _of_server(error, host, config)
-    if (ours := config.get("ssl.certificate.location")) and (error := _own_trouble(Path(ours), config)) is not None:
-        return Trouble(f"the certificate {ours} that is shown to it is not valid: {_said(error)}", "Renew it.")
-    return None
+    ours = config.get("ssl.certificate.location")
+    own = _own_trouble(Path(ours), config) if ours else None
+    return own and Trouble(f"the certificate {ours} that is shown to it is not valid: {_said(own)}", "Renew it.")
 
 
 def speaks_tls(host: str, port: int) -> bool:

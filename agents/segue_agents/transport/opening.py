@@ -70,17 +70,17 @@ class _Producer(Producer):  # type: ignore[misc]
     troubles: Troubles
 
 
-def open_admin(config: Mapping[str, Any]) -> _Admin:
+def open_admin(config: Mapping[str, Any]) -> Any:
     """An AdminClient; keep it while it is asked. Raises ConfigError for a configuration that librdkafka refuses."""
     return _opened(_Admin, config)
 
 
-def open_consumer(config: Mapping[str, Any]) -> _Consumer:
+def open_consumer(config: Mapping[str, Any]) -> Any:
     """Likewise a Consumer."""
     return _opened(_Consumer, config)
 
 
-def open_producer(config: Mapping[str, Any]) -> _Producer:
+def open_producer(config: Mapping[str, Any]) -> Any:
     """Likewise a Producer."""
     return _opened(_Producer, config)
 

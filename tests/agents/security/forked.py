@@ -62,10 +62,17 @@ class ForkedApp(App):
 
     def start(self, name: str = "0", plant: str = "", *, checked: bool = True, **flags: Any) -> None:
         assert not plant, "not of forks"
-        given = {"clock": "none", "slot": name} | {n: getattr(self.settings, n) for n in self.given} | flags
+        given = {"clock": "none", "slot": name, "log_format": "console"} | {n: getattr(self.settings, n) for n in self.given} | flags
         arguments = [f"--{'broker' if n == 'bootstrap' else n.replace('_', '-')}={value}" for n, value in given.items()]
         fork = _forks.Process(target=run, args=(arguments, str(self.log(name)), checked), daemon=True)
         self.workers[name] = Fork(fork)  # type: ignore[assignment]
+
+    def kill_all(self) -> None:
+        for worker in self.workers.values():
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGKILL)
+            worker.wait(20)
+        self.workers.clear()
 
     def log(self, slot: str = "0") -> Path:
         return self.folder / f"worker-{slot}.log"

@@ -55,6 +55,9 @@ class Secured:
     def file(self, name: str) -> str:
         return str(Path(self.folder) / name)
 
+    def tokens_given(self) -> int:
+        return len(Path(self.file("tokens.txt")).read_text().splitlines())
+
     def scram_config(self, user: str = USER, password: str | None = None) -> dict[str, str]:
         return {
             "security.protocol": "SASL_SSL", "ssl.ca.location": self.file("authority.pem"),

@@ -1,9 +1,10 @@
-"""The rights that `segue acls` names are enough for everything a worker does, and with any one fewer it stops and says so."""
+"""The rights that `segue acls` names are enough for all a worker does, and with any one fewer it stops and says which."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from tests.agents.security.forked import ForkedApp
 from tests.agents.security.secured import USER, Secured, written
 from tests.agents.worker.conftest import wait_until
 
-from segue_agents.rights import Role, rights_of
-from segue_agents.topics import clock_topic
+from segue_agents.rights import Right, Role, missing_rights, rights_of
+from segue_agents.topics import clock_topic, dead_letters_topic
 
 REFUSED = 3
 
@@ -27,12 +28,13 @@ class Denied:
     def __init__(self, secured: Secured, prefix: str, folder: Path) -> None:
         self.app = ForkedApp(secured.plain, prefix, folder)
         self.settings = dataclasses.replace(self.app.settings, clock="ticks")
-        self.config = secured.scram_config()
+        config = secured.scram_config()
         self.flags: dict[str, Any] = {
-            "bootstrap": secured.scram, "kafka_config": written(folder, self.config), "clock": "ticks",
+            "bootstrap": secured.scram, "kafka_config": written(folder, config), "clock": "ticks",
         }  # fmt: skip
         self.allowing = Allowing(secured.plain, f"User:{USER}")
-        self.rights = rights_of(Role.WORKER, self.settings, slots=("0",))
+        self.rights = rights_of(Role.WORKER, self.settings, slots=("0", "1"))
+        self.its_admin = AdminClient({"bootstrap.servers": secured.scram, **config})
         self._garbage = Producer({"bootstrap.servers": secured.plain})
         self.letters = 0
         self._runs = 0
@@ -50,10 +52,26 @@ class Denied:
         self._runs += 1
         self.app.start(slot, data_dir=self.app.folder / f"state-{self._runs}", **self.flags, **flags)
 
-    def done(self) -> bool:
-        """Everything is worked off, so far as can be seen from outside."""
-        assert all(worker.poll() is None for worker in self.app.workers.values()), self.app.log().read_text()
-        return len(self.app.dead_letters()) == self.letters
+    def wait_until_done(self) -> None:
+        """Everything has been worked off, each record once: the records that are none come out like the others."""
+
+        def done() -> bool:
+            assert all(worker.poll() is None for worker in self.app.workers.values()), self.app.log().read_text()
+            return len(self.app.dead_letters()) >= self.letters
+
+        wait_until(done, "everything worked off")
+        assert len(self.app.dead_letters()) == self.letters
+        jumps = self.app.changes()
+        assert jumps and set(jumps.values()) == {1}
+
+    def failed_run(self) -> str:
+        """What a worker says that stops by itself, having found out at Kafka's hands: nothing was checked before."""
+        before = len(self.app.log().read_text())
+        self.run(checked=False)
+        code = self.app.exit_code()
+        said = self.app.log().read_text()[before:]
+        assert code == REFUSED, said
+        return said.rpartition("segue: ")[2]
 
 
 @pytest.fixture
@@ -61,26 +79,76 @@ def denied(secured: Secured, topic_prefix: str, tmp_path: Path) -> Iterator[Deni
     made = Denied(secured, topic_prefix, tmp_path)
     made.allowing.give(made.rights)
     yield made
-    for worker in made.app.workers.values():
-        worker.send_signal(9)
-        worker.wait(20)
+    made.app.kill_all()
     made.allowing.take(made.rights)
 
 
-def test_these_rights_are_enough_and_each_is_needed(denied: Denied, secured: Secured) -> None:
-    """Start, changes, a dead letter, ticks, a restore: with all of them. Without one: exit code 3, and which."""
+def test_these_rights_are_enough_and_each_is_needed(denied: Denied) -> None:
+    """Start, changes, dead letters, ticks, restores, two workers: with all of them. Without one: exit code 3, and which."""
     denied.publish(30)
     denied.run()
-    wait_until(denied.done, "the first run")
+    denied.wait_until_done()
     wait_until(lambda: denied.app.records(clock_topic(denied.settings.app_id)), "ticks")
     assert denied.app.end() == 0
-    asking = AdminClient({"bootstrap.servers": secured.scram, **denied.config})
+    at_its_use = {denied.app.catalog.sources[0].topic, denied.settings.output_topic,
+                  dead_letters_topic(denied.settings.app_id)}  # fmt: skip
+    mine = [right for right in denied.rights if right.name != f"{denied.settings.app_id}-1"]
+    assert len(mine) == 12
+    for right in mine:
+        with ExitStack() as meanwhile:
+            if right.name in at_its_use:  # the topic stays to be seen, so that it is this right that is missed
+                meanwhile.callback(denied.allowing.take, [weaker := right._replace(operation="Describe")])
+                denied.allowing.give([weaker])
+            meanwhile.enter_context(denied.allowing.without(right))
+            denied.publish(8)
+            assert named(right) in denied.failed_run()
+            found = missing_rights(denied.its_admin, denied.rights)
+            assert found == [right] * (right.resource != "transactional-id")  # of these Kafka says nothing before
+    two_workers(denied)
+
+
+def two_workers(denied: Denied) -> None:
+    """Nothing of what was published meanwhile is lost; they share the partitions, and one goes on when the other leaves."""
+    denied.run("0")
+    denied.wait_until_done()
+    denied.run("1")
+    wait_until(lambda: denied.app.said("partition_ready", "1"), "a partition of its own")
+    denied.publish(20)
+    denied.wait_until_done()
+    assert denied.app.end("1") == 0
+    denied.publish(20)
+    denied.wait_until_done()
+    assert denied.app.end("0") == 0
+
+
+def named(right: Right) -> str:
+    return f"{right.operation} on {right.resource.replace('-', ' ')} {right.name!r}"
+
+
+def test_all_that_is_missing_is_said_at_once_before_anything_starts(denied: Denied) -> None:
+    """And for whom; so no right is missed only when it is needed, as for the first dead letter at night."""
+    lost = [right for right in denied.rights if right.operation == "Write" and right.resource == "topic"]
+    denied.allowing.take(lost)
+    denied.run()
+    assert denied.app.exit_code() == REFUSED
+    log = denied.app.log().read_text()
+    assert "worker_starts" not in log
+    assert f"does not allow User:{USER} what it needs" in log
+    assert "segue acls worker --format kafka-acls" in log
     for right in denied.rights:
-        with denied.allowing.without(right):
-            denied.publish(5)
-            denied.run(checked=False)
-            before = denied.app.log().read_text()
-            assert denied.app.exit_code() == REFUSED, denied.app.log().read_text()
-            last = denied.app.log().read_text()[len(before):].rpartition("segue: ")[2]
-            print(right, "=>", last)
-            assert right.name in last, right
+        assert (named(right) in log) == (right in lost)
+
+
+def test_a_right_that_is_taken_away_stops_a_worker_and_nothing_is_lost(denied: Denied) -> None:
+    """It says which, and goes on where it was once it has it again."""
+    denied.publish(20)
+    denied.run()
+    denied.wait_until_done()
+    (output,) = (right for right in denied.rights if right.name == denied.settings.output_topic)
+    with denied.allowing.without(output):
+        denied.publish(40)
+        assert denied.app.exit_code() == REFUSED, denied.app.log().read_text()
+        assert named(output) in denied.app.log().read_text()
+    denied.run()
+    denied.wait_until_done()
+    assert denied.app.end() == 0

@@ -33,6 +33,9 @@ class IdentityProvider:
         self.keys = folder / "jwks.json"
         """the public key, as brokers read it"""
         self.keys.write_text(json.dumps({"keys": [self._public()]}))
+        self.given = folder / "tokens.txt"
+        """a line a token, for whom"""
+        self.given.touch()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -69,6 +72,8 @@ class IdentityProvider:
                 basic = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
                 client, _, secret = (unquote(part) for part in basic.partition(":"))
                 if secret == secret_of(client):
+                    with provider.given.open("a") as given:
+                        given.write(f"{client}\n")
                     self._answer(200, {"access_token": provider.token(client), "token_type": "Bearer",
                                        "expires_in": provider._life_s})  # fmt: skip
                 else:
