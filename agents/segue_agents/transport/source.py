@@ -51,7 +51,7 @@ class SignalSource(mode.Service):
         self._stopping, self._drained = threading.Event(), threading.Event()
         self._backoff = Backoff(SESSION_PAUSE_S, SESSION_PAUSE_MOST_S, outside.chance)
         self._was_there = False
-        self._refused_at = -1
+        self._refused_at = 0
         """how many commits there were when a right was last found missing"""
         self._thread = threading.Thread(target=self._run, name="segue-source", daemon=True)
         self._events: asyncio.AbstractEventLoop
@@ -113,7 +113,7 @@ class SignalSource(mode.Service):
                 raise  # wrong from the beginning: whoever starts it wants to know
             if isinstance(error, NotAllowed):
                 if self._refused_at == self._worker.commits:
-                    raise  # twice without a commit between: somebody has to give it the right
+                    raise  # from the beginning, or twice without a commit between: somebody has to give it the right
                 self._refused_at = self._worker.commits
             _log.warning("kafka_unreachable", error=str(error))
         finally:

@@ -280,7 +280,8 @@ class Worker:
     async def _rebuild(self, lost: TransactionLost | StoreBroken) -> None:
         if isinstance(lost, TooLarge | Refused):
             self._in_vain += 1
-            if self._in_vain == IN_VAIN_TIMES:
+            from_the_beginning = isinstance(lost, Refused) and self.commits == 0
+            if self._in_vain == IN_VAIN_TIMES or from_the_beginning:
                 self.failed = GaveUp(lost.what, lost.to_do) if isinstance(lost, TooLarge) else lost.not_allowed
                 raise self.failed
         await self._drop_all(lost.stage if isinstance(lost, TransactionLost) else "store", str(lost))

@@ -85,6 +85,7 @@ def denied(secured: Secured, topic_prefix: str, tmp_path: Path) -> Iterator[Deni
     made.allowing.take(made.rights)
 
 
+@pytest.mark.timeout(300)  # 14 runs of a worker: 40 s, and many times that on a busy machine
 def test_these_rights_are_enough_and_each_is_needed(denied: Denied) -> None:
     """Start, changes, dead letters, ticks, restores, two workers: with all of them. Without one: exit code 3, and which."""
     denied.publish()

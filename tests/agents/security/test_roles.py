@@ -74,8 +74,9 @@ def roles(secured: Secured, topic_prefix: str, tmp_path: Path) -> Iterator[Roles
 
 def test_a_producer_sends_and_a_consumer_watches(roles: Roles) -> None:
     """Neither does what the other does."""
+    send = ("send", "Product Viewed", "--person", "ada", "--sources", str(roles.app.settings.sources))
     for i in range(3):
-        sent = roles.command(Role.PRODUCER, "send", "Product Viewed", "--person", "ada", f"product_id={i}")
+        sent = roles.command(Role.PRODUCER, *send, f"product_id={i}")
         assert sent.exit_code == 0, sent.output
     roles.work()
     watching = ("watch", "--from-beginning", "-n", "1", "--topic", roles.app.settings.output_topic)
@@ -85,7 +86,7 @@ def test_a_producer_sends_and_a_consumer_watches(roles: Roles) -> None:
     assert isinstance(refused.exception, NotAllowed)
     assert f"Read on topic {roles.app.settings.output_topic!r}" in str(refused.exception)
     assert "segue acls consumer" in str(refused.exception)
-    refused = roles.command(Role.CONSUMER, "send", "Product Viewed", "--person", "ada")
+    refused = roles.command(Role.CONSUMER, *send)
     assert isinstance(refused.exception, NotAllowed)
     assert "segue acls producer" in str(refused.exception)
 
