@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, TextIO
@@ -33,8 +33,10 @@ def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
     """From now on logs go to `stream`, standard error if None, as the settings say; uncaught errors too."""
     stream = sys.stderr if stream is None else stream
     as_json = writes_json(settings, stream)
-    renderer: Any = structlog.processors.JSONRenderer(default=str, ensure_ascii=False) if as_json else (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty(), timestamp_key="ts", pad_event_to=0)
+    renderer: Any = (
+        structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+        if as_json
+        else (structlog.dev.ConsoleRenderer(colors=stream.isatty(), timestamp_key="ts", pad_event_to=0))
     )
     level = getattr(logging, settings.log_level.upper())
     structlog.configure(
@@ -72,8 +74,12 @@ def name_persons(settings: Settings) -> None:
     try:
         pseudonyms.use_secret(pseudonyms.stored_secret(folder))
     except OSError as error:  # a full disk is no reason not to start
-        _log.warning("log_secret_not_kept", folder=str(folder), error=error.strerror or type(error).__name__,
-                     do="until the next start persons have names in the log that no other process knows")
+        _log.warning(
+            "log_secret_not_kept",
+            folder=str(folder),
+            error=error.strerror or type(error).__name__,
+            do="until the next start persons have names in the log that no other process knows",
+        )
 
 
 def show_stacks_on_signal(stream: TextIO | None = None) -> None:
@@ -84,7 +90,7 @@ def show_stacks_on_signal(stream: TextIO | None = None) -> None:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
-class Host(faust.Worker):  # type: ignore[misc]
+class Host(faust.Worker):
     """Faust's worker, whose SIGUSR1 would print everybody's variables, and whose SIGUSR2 would wait for a debugger."""
 
     def install_signal_handlers(self) -> None:
@@ -100,7 +106,7 @@ class _Tracebacks:
     def __init__(self, *, whole: bool) -> None:
         self._whole = whole
 
-    def __call__(self, _logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
         given = event.pop("exc_info", None)
         error = given if isinstance(given, BaseException) else (given[1] if isinstance(given, tuple) else sys.exc_info()[1])
         if given and error is not None:
@@ -108,7 +114,7 @@ class _Tracebacks:
         return event
 
 
-def _ordered(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _ordered(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """What all lines have comes first."""
     return {"ts": event.pop("ts"), "level": event.pop("level"), "event": event.pop("event"), **event}
 

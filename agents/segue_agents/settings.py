@@ -138,6 +138,7 @@ class Loaded(NamedTuple):
         """As `Settings.load`."""
         given = gather(table(), flags, environ, file)
         problems = list(given.problems)
+        settings = None
         try:
             settings = Settings(**given.values, kafka=given.kafka)
         except WrongSettings as wrong:
@@ -145,6 +146,7 @@ class Loaded(NamedTuple):
             named = [(error, given.origins.get(error.what.split(" ", 1)[0])) for error in wrong.problems]
             problems += [placed(error, origin) if origin else error for error, origin in named]
         refuse(problems)
+        assert settings is not None
         return cls(settings, given.origins, given.file)
 
 

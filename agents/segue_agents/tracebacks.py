@@ -43,8 +43,10 @@ def lines_of(error: BaseException, *, whole: bool = False) -> Iterator[str]:
         if at.__cause__ is not None:
             at, why = at.__cause__, "The above exception was the direct cause of the following exception:"
         else:
-            at, why = None if at.__suppress_context__ else at.__context__, (
-                "During handling of the above exception, another exception occurred:")
+            at, why = (
+                None if at.__suppress_context__ else at.__context__,
+                ("During handling of the above exception, another exception occurred:"),
+            )
     for i, (_, one) in enumerate(reversed(chain)):
         if i:
             yield chain[len(chain) - i][0]

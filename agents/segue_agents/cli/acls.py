@@ -41,7 +41,7 @@ def acls(
         typer.Argument(help="worker: segue run; admin: creates topics; operator: segue gaps, segue dead-letters; "
                             "producer: sends events; consumer: reads the changes."),
     ] = RoleName.WORKER,
-    principal: Annotated[str, typer.Option(metavar="User:NAME", help="Whom they are for, as Kafka knows it.")] = "User:segue",
+    principal: Annotated[str, typer.Option(metavar="User:NAME", help="Whom they are for.")] = "User:segue",
     output: Annotated[
         AclsFormat, typer.Option("--format", help="kafka-acls: commands for Kafka's kafka-acls.sh; json: one object a line.")
     ] = AclsFormat.TABLE,

@@ -11,6 +11,7 @@ import typer
 
 from segue.errors import SegueError
 from segue_agents.cli import acls, broker, config, dead_letters, demo, events, explain, gaps, rules, sql, test, worker
+from segue_agents.tracebacks import print_without_values
 
 INTERRUPTED = 130
 
@@ -64,7 +65,9 @@ def installed_version() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command and ends the process with its exit code. A SegueError is two sentences, never a traceback."""
+    """Runs a command and ends the process with its exit code. A SegueError is two sentences, never a traceback;
+    a bug's traceback quotes no event."""
+    sys.excepthook = print_without_values
     try:
         app(args=None if arguments is None else list(arguments), prog_name="segue")
     except SegueError as error:

@@ -6,7 +6,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -42,12 +42,19 @@ def show(**given: Any) -> None:
     if as_json:
         typer.echo(json.dumps(_as_dict(loaded, properties), ensure_ascii=False))
         return
-    rows = [(row.name, _written(getattr(loaded.settings, row.name)), loaded.origins.get(row.name, "default"))
-            for row in table()]
-    rows += [(f"{TABLE}.{name}", value, loaded.origins.get(f"{TABLE}.{name}", "default"))
-             for name, value in sorted(properties.items())]
-    write_table([dict(zip(("setting", "value", "from"), zip(("setting", "value", "from"), row, strict=True), strict=True))
-                 for row in rows])
+    rows = [
+        (row.name, _written(getattr(loaded.settings, row.name)), loaded.origins.get(row.name, "default")) for row in table()
+    ]
+    rows += [
+        (f"{TABLE}.{name}", value, loaded.origins.get(f"{TABLE}.{name}", "default"))
+        for name, value in sorted(properties.items())
+    ]
+    write_table(
+        [
+            dict(zip(("setting", "value", "from"), zip(("setting", "value", "from"), row, strict=True), strict=True))
+            for row in rows
+        ]
+    )
 
 
 @commands.command("check")
@@ -83,7 +90,9 @@ def check(**given: Any) -> None:
 
 @commands.command("pseudonym")
 def pseudonym(
-    person: Annotated[str, typer.Argument(help="The person's id; - reads it from standard input, past the shell's history.")],
+    person: Annotated[
+        str, typer.Argument(help="The person's id; - reads it from standard input, past the shell's history.")
+    ],
     app_id: AppOption = None,
 ) -> None:
     """Print the hash that stands for a person in the logs of an app, to find that person's lines."""
@@ -95,8 +104,10 @@ def pseudonym(
     else:
         kept = settings.data_dir / settings.app_id / pseudonyms.SECRET_FILE
         if not kept.is_file():
-            raise ConfigError(f"There is no {kept}: no worker of the app {settings.app_id} has run here.",
-                              "Say log_secret, or run this where the worker's data_dir is.")
+            raise ConfigError(
+                f"There is no {kept}: no worker of the app {settings.app_id} has run here.",
+                "Say log_secret, or run this where the worker's data_dir is.",
+            )
         pseudonyms.use_secret(pseudonyms.stored_secret(kept.parent))
     read = sys.stdin.readline().rstrip("\r\n") if person == "-" else person
     typer.echo(pseudonyms.pseudonym(read.encode()))
@@ -108,9 +119,10 @@ def _outside(settings: Settings) -> list[ConfigError]:
     from segue_agents.transport.clients import try_clients
 
     found = []
-    for look in (lambda: try_clients(settings), lambda: registry_of(settings)):
+    looks: tuple[Callable[[Settings], object], ...] = (try_clients, registry_of)
+    for look in looks:
         try:
-            look()
+            look(settings)
         except ConfigError as error:
             found.append(error)
     return found
@@ -136,10 +148,15 @@ def _as_dict(loaded: Loaded, properties: Mapping[str, str]) -> dict[str, Any]:
     return {
         "file": None if loaded.file is None else str(loaded.file),
         "settings": {
-            row.name: {"value": plain(getattr(loaded.settings, row.name)), "unit": row.unit,
-                       "origin": loaded.origins.get(row.name, "default")}
+            row.name: {
+                "value": plain(getattr(loaded.settings, row.name)),
+                "unit": row.unit,
+                "origin": loaded.origins.get(row.name, "default"),
+            }
             for row in table()
         },
-        "kafka": {name: {"value": value, "origin": loaded.origins.get(f"{TABLE}.{name}", "default")}
-                  for name, value in sorted(properties.items())},
+        "kafka": {
+            name: {"value": value, "origin": loaded.origins.get(f"{TABLE}.{name}", "default")}
+            for name, value in sorted(properties.items())
+        },
     }

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import fastavro
 import numpy as np
@@ -176,7 +176,7 @@ class EventEncoder:
 
     def _misfit(self, record: Mapping[str, Any]) -> str:
         """The first field that cannot be written, in words; '' when it cannot be told."""
-        for field in self.source.schema["fields"]:
+        for field in cast("dict[str, Any]", self._schema)["fields"]:
             if not validate(record.get(field["name"]), field["type"], raise_errors=False):
                 return f": its field {field['name']!r} holds a {type(record.get(field['name'])).__name__}"
         return ""

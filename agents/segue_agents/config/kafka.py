@@ -49,7 +49,7 @@ REFUSED: Final[Mapping[str, str]] = {
     "offset.store.path": _COMMITS,
     "offset.store.sync.interval.ms": _COMMITS,
     "auto.offset.reset": "An offset that is gone is an error here, never a silent jump over events. Say start_at for the "
-                         "first start, and see `segue gaps`.",
+    "first start, and see `segue gaps`.",
     "isolation.level": "read_committed is what exactly once means: what was rolled back must not be read.",
     "enable.partition.eof": "The end of a partition says that no earlier event is on its way: sources are merged by it.",
     "check.crcs": "It is on: a record damaged on its way must not be counted. It costs nothing that can be measured.",
@@ -70,7 +70,7 @@ REFUSED: Final[Mapping[str, str]] = {
     "queuing.strategy": "Changes of a person go out in their order: fifo.",
     "partitioner": "A person's records are all in the partition that murmur2 of the key gives, as Kafka's Java clients have it.",
     "delivery.report.only.error": _OURS,
-    "message.max.bytes": f"It is {STATE_BYTES:,}: a person's state may be that large, and one that does not go stops the worker.",
+    "message.max.bytes": f"It is {STATE_BYTES:,}: a person's state may be that large, and one that is refused stops it.",
     "retry.backoff.ms": "By it a commit is told apart from one that was sent twice.",
     "retry.backoff.max.ms": "By it a commit is told apart from one that was sent twice.",
     "statistics.interval.ms": "Open transactions and repeated requests are found by it.",
@@ -93,7 +93,7 @@ RISKY: Final[Mapping[str, str]] = {
     "plugin.library.paths": "Code of that library runs in the worker, and sees every event.",
     "debug": "librdkafka then writes many lines a second at log_level=debug.",
     "socket.timeout.ms": "The producer of transactions keeps its own, a third of transaction_timeout_ms; for the others a "
-                         "lost answer is noticed so late.",
+    "lost answer is noticed so late.",
     "socket.max.fails": "With another than 1 client and broker may lose step after a timeout.",
     "fetch.wait.max.ms": "Above 10 a lull in one source holds the changes of the others back for as long.",
     "fetch.queue.backoff.ms": "At 1,000, librdkafka's default, a worker reads an eighth of what it could.",
@@ -109,6 +109,8 @@ _RISKY_ONLY_OFF: Final = frozenset({"enable.ssl.certificate.verification", "ssl.
 _RISKY_UNLESS_OFF: Final = frozenset({"enable.sasl.oauthbearer.unsecure.jwt"})
 _SECRET: Final = re.compile(r"password|secret|passphrase|key\.pem$|^sasl\.oauthbearer\.config$")
 _SECRET_NOT: Final = re.compile(r"\.(location|file|url)$")
+_OF_THE_BINDING: Final = frozenset({"logger", "default.topic.config", "on_delivery", "on_commit"})
+"""what confluent_kafka takes beside librdkafka's, and not as text"""
 _END: Final = "segue.end"
 """no property: librdkafka names the first that it does not take, so that this one named means it took all before"""
 
@@ -170,14 +172,16 @@ def as_text(name: str, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str | int | float):
         return str(value)
-    raise ConfigError(f"{TABLE}.{name} is neither text nor a number.", 'Write it as in kafka.security.protocol = "SASL_SSL".')
+    raise ConfigError(
+        f"{TABLE}.{name} is neither text nor a number.", 'Write it as in kafka.security.protocol = "SASL_SSL".'
+    )
 
 
 def refusal(name: str, said: str) -> ConfigError | None:
-    """Why a property cannot be given, if so; `said`: as it was written. Asks librdkafka of names that are not in the list."""
+    """Why a property cannot be given, if so; `said`: as it was written. librdkafka is asked of names that are not listed."""
     if name in REFUSED:
         return ConfigError(f"{said} is refused.", REFUSED[name])
-    if name in known() or not _is_unknown(name):
+    if name in known() or (name not in _OF_THE_BINDING and not _is_unknown(name)):
         return None
     near = difflib.get_close_matches(name, [n for n in known() if n not in REFUSED], n=1)
     hint = f"Did you mean {near[0]}?" if near else "docs/operate/settings.md says where the list of them is."
@@ -214,8 +218,9 @@ def _missing_files(properties: Mapping[str, str], said: Mapping[str, str]) -> It
     """librdkafka would only say that something failed."""
     for name, value in properties.items():
         if name.endswith((".location", ".file", ".keytab")) and value != "probe" and not Path(value).exists():
-            yield ConfigError(f"{said.get(name, name)}: there is no file {value}.",
-                              "Check the path, as it is where the worker runs.")
+            yield ConfigError(
+                f"{said.get(name, name)}: there is no file {value}.", "Check the path, as it is where the worker runs."
+            )
 
 
 def _is_unknown(name: str) -> bool:

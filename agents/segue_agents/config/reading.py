@@ -33,7 +33,9 @@ OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "SEGUE_EXAMPLES": "how many made-up histories those tests try",
 }
 """variables with our prefix that are no settings"""
-_KUBERNETES: Final = re.compile(r"SEGUE(_[A-Z0-9_]+?)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+_KUBERNETES: Final = re.compile(
+    r"SEGUE(_[A-Z0-9_]+?)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
 """what Kubernetes sets in every pod for a Service whose name begins with `segue`"""
 
 
@@ -78,8 +80,12 @@ def gather(rows: Sequence[Row], flags: Mapping[str, Any], environ: Mapping[str, 
         if name not in known:
             given.problems.append(_no_setting(name, f"flag {name}", known))
         elif value is not None and known[name].secret:
-            given.problems.append(ConfigError(f"{name} is a secret, and flags can be read by everybody on the machine.",
-                                              f"Say it as {known[name].variable}_FILE, or {known[name].variable}."))
+            given.problems.append(
+                ConfigError(
+                    f"{name} is a secret, and flags can be read by everybody on the machine.",
+                    f"Say it as {known[name].variable}_FILE, or {known[name].variable}.",
+                )
+            )
         elif value is not None:
             given.take(known[name], value, f"flag {flag_of(name)}")
     properties = {**_kafka_config(given), **given.kafka}
@@ -116,8 +122,11 @@ def _from_file(given: Given, known: Mapping[str, Row], path: Path) -> None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         # of what is not TOML nothing is quoted: it may be a password
         where = re.search(r"\(at .*\)$", str(error))
-        given.problems.append(ConfigError(f"The settings {path} are not TOML{' ' + where[0] if where else ''}.",
-                                          'Write each as in app_id = "shop".'))
+        given.problems.append(
+            ConfigError(
+                f"The settings {path} are not TOML{' ' + where[0] if where else ''}.", 'Write each as in app_id = "shop".'
+            )
+        )
         return
     origin = str(path)
     for key, value in table.items():
@@ -170,10 +179,12 @@ def _take_variable(given: Given, row: Row, value: str, environ: Mapping[str, str
         given.problems.append(ConfigError(f"{row.variable} and {row.variable}_FILE are both set.", "Keep one of them."))
     elif _KUBERNETES.fullmatch(row.variable) and value.startswith(("tcp://", "udp://", "sctp://")):
         service = row.variable.removesuffix("_PORT").lower().replace("_", "-")
-        given.problems.append(ConfigError(
-            f"{row.variable} is {value!r}, as Kubernetes sets it for a Service named {service}.",
-            "Set enableServiceLinks: false in the pod, or name the Service otherwise.",
-        ))
+        given.problems.append(
+            ConfigError(
+                f"{row.variable} is {value!r}, as Kubernetes sets it for a Service named {service}.",
+                "Set enableServiceLinks: false in the pod, or name the Service otherwise.",
+            )
+        )
     else:
         given.take(row, value, row.variable)
 
@@ -187,7 +198,7 @@ def _take_kafka(given: Given, known: Mapping[str, Row], variable: str, value: st
             given.problems.append(placed(error, variable))
     elif environ.get(f"{variable}_FILE") and kafka.is_secret(name):
         given.problems.append(ConfigError(f"{variable} and {variable}_FILE are both set.", "Keep one of them."))
-    elif name in kafka.known() or name in kafka.REFUSED or kafka.refusal(name, variable) is None:
+    elif name in kafka.REFUSED or kafka.refusal(name, variable) is None:
         given.take_property(name, value, variable)
     else:
         given.problems.append(_no_variable(variable, known))
@@ -249,7 +260,9 @@ def _no_variable(variable: str, known: Mapping[str, Row]) -> ConfigError:
     # without the prefix, by which all would be near
     endings = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
     near = difflib.get_close_matches(variable.removeprefix(prefix), endings, n=1)
-    hint = f"Did you mean {prefix}{near[0]}?" if near else (
-        "`segue config show` lists the settings; unset it if it is not for Segue."
+    hint = (
+        f"Did you mean {prefix}{near[0]}?"
+        if near
+        else ("`segue config show` lists the settings; unset it if it is not for Segue.")
     )
     return ConfigError(f"There is no setting of the variable {variable}.", hint)

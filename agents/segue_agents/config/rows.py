@@ -38,9 +38,7 @@ class Secret:
         return hash(self._text)
 
 
-def setting(
-    default: Any, says: str, *, least: float | None = None, most: float | None = None, secret: bool = False
-) -> Any:
+def setting(default: Any, says: str, *, least: float | None = None, most: float | None = None, secret: bool = False) -> Any:
     """A field of a settings class. `secret`: its type is Secret or None, and no flag sets it."""
     return field(default=default, metadata={"says": says, "least": least, "most": most, "secret": secret})
 
@@ -84,17 +82,28 @@ class WrongSettings(ConfigError):
             super().__init__(self.problems[0].what, self.problems[0].to_do)
             return
         lines = [f"\n  {p.what}\n    {p.to_do}" for p in self.problems]
-        super().__init__(f"{len(self.problems)} things are wrong with the settings.{''.join(lines)}",
-                         "`segue config check` says whether all is mended.")
+        super().__init__(
+            f"{len(self.problems)} things are wrong with the settings.{''.join(lines)}",
+            "`segue config check` says whether all is mended.",
+        )
 
 
 def rows_of(settings: type) -> tuple[Row, ...]:
     """All settings of a class, in order; fields made otherwise than by `setting` are none."""
     hints = typing.get_type_hints(settings)
     return tuple(
-        Row(f.name, hints[f.name], "ms" if f.name.endswith("_ms") else "", f.default, f.metadata["says"],
-            f.metadata["least"], f.metadata["most"], f.metadata["secret"])
-        for f in fields(settings) if "says" in f.metadata
+        Row(
+            f.name,
+            hints[f.name],
+            "ms" if f.name.endswith("_ms") else "",
+            f.default,
+            f.metadata["says"],
+            f.metadata["least"],
+            f.metadata["most"],
+            f.metadata["secret"],
+        )
+        for f in fields(settings)
+        if "says" in f.metadata
     )
 
 

@@ -80,7 +80,8 @@ def read_retried(settings: Settings) -> dict[int, set[int]]:
 
 
 def _consumer(settings: Settings, isolation: str) -> Any:
-    return open_consumer({**changelog_config(settings, isolation), "auto.offset.reset": "earliest", "queued.min.messages": 2_000})
+    return open_consumer({**changelog_config(settings, isolation), "auto.offset.reset": "earliest",
+                          "queued.min.messages": 2_000})
 
 
 def _partitions(consumer: Any, settings: Settings, topic: str) -> list[int]:

@@ -172,7 +172,7 @@ def clock_config(settings: Settings) -> dict[str, Any]:
 def try_clients(settings: Settings) -> None:
     """Makes every client that a worker has, without a connection: librdkafka reads certificates then, and holds properties
     against each other. Raises ConfigError."""
-    quiet = logging.Logger("segue.check")
+    quiet = logging.Logger("segue.check")  # noqa: LOG001 (nobody else is to hear it)
     quiet.addHandler(logging.NullHandler())  # that they have no address
     try:
         for make, config in (

@@ -73,10 +73,9 @@ def _of_server(error: ssl.SSLCertVerificationError, host: str, config: Mapping[s
     if error.verify_code in _ANOTHER_HOST:
         return Trouble(said, f"Name the broker as its certificate does, or have one made with {host} among its names; see "
                              "advertised.listeners too.")
-    return Trouble(
-        said, "Name the authority that has signed it with ssl.ca.location"
-        + (f" ({config['ssl.ca.location']} has not)." if config.get("ssl.ca.location") else "; without it the system's count.")
-    )  # fmt: skip
+    named = config.get("ssl.ca.location")
+    return Trouble(said, "Name the authority that has signed it with ssl.ca.location"
+                         + (f" ({named} has not)." if named else "; without it the system's count."))
 
 
 def _said(error: ssl.SSLCertVerificationError) -> str:

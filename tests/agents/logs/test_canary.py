@@ -88,10 +88,14 @@ def publish(app: App) -> int:
 
 def segue(app: App, *arguments: str, given: bytes = b"") -> tuple[int, str, str]:
     """Exit code, stdout, stderr."""
-    where = {"SEGUE_BOOTSTRAP": app.settings.bootstrap, "SEGUE_APP_ID": app.settings.app_id,
-             "SEGUE_SOURCES": str(app.settings.sources), "SEGUE_DATA_DIR": str(app.settings.data_dir)}
-    done = subprocess.run([sys.executable, "-m", "segue_agents.cli", *arguments], input=given, capture_output=True, timeout=60,
-                          check=False, env=os.environ | where)  # fmt: skip
+    where = {
+        "SEGUE_BOOTSTRAP": app.settings.bootstrap,
+        "SEGUE_APP_ID": app.settings.app_id,
+        "SEGUE_SOURCES": str(app.settings.sources),
+        "SEGUE_DATA_DIR": str(app.settings.data_dir),
+    }
+    command = [sys.executable, "-m", "segue_agents.cli", *arguments]
+    done = subprocess.run(command, input=given, capture_output=True, timeout=60, check=False, env=os.environ | where)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -160,10 +164,12 @@ def test_nobody_is_named_in_what_is_said(app: App) -> None:
 
 def test_a_hanging_worker_shows_where_it_hangs(app: App) -> None:
     """SIGUSR1 is answered by a thread that Python code of the event loop keeps busy, too."""
-    app.start(plant="import time\nfrom segue_agents.app import SegueApp\n"
-                    "from segue_agents.transport.session import Session\n"
-                    "from segue_agents.worker.loop import Worker\n"
-                    "async def work(self, signals):\n    time.sleep(600)\nWorker.work = work\n")
+    app.start(
+        plant="import time\nfrom segue_agents.app import SegueApp\n"
+        "from segue_agents.transport.session import Session\n"
+        "from segue_agents.worker.loop import Worker\n"
+        "async def work(self, signals):\n    time.sleep(600)\nWorker.work = work\n"
+    )
     wait_until(lambda: app.said("worker_starts"), "the start")
     until = time.monotonic() + 30
     while not app.said(" in work"):

@@ -62,7 +62,8 @@ class ForkedApp(App):
 
     def start(self, name: str = "0", plant: str = "", *, checked: bool = True, **flags: Any) -> None:
         assert not plant, "not of forks"
-        given = {"clock": "none", "slot": name, "log_format": "console"} | {n: getattr(self.settings, n) for n in self.given} | flags
+        given = {"clock": "none", "slot": name, "log_format": "console", **flags}
+        given = {n: getattr(self.settings, n) for n in self.given} | given
         arguments = [f"--{'broker' if n == 'bootstrap' else n.replace('_', '-')}={value}" for n, value in given.items()]
         fork = _forks.Process(target=run, args=(arguments, str(self.log(name)), checked), daemon=True)
         self.workers[name] = Fork(fork)  # type: ignore[assignment]

@@ -60,6 +60,7 @@ class Denied:
 
         def done() -> bool:
             assert all(worker.poll() is None for worker in self.app.workers.values()), self.app.log().read_text()
+            time.sleep(0.25)  # a look costs two consumers
             return len(self.app.dead_letters()) >= self.published and self.app.changes().total() >= self.published
 
         wait_until(done, "everything worked off")

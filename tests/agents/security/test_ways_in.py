@@ -57,8 +57,10 @@ def test_a_worker_runs_whole(app: ForkedApp, secured: Secured, way: str, tmp_pat
 
 
 WAYS_OUT = {
-    "wrong password": ("scram", "scram_config", {"sasl.password": SECRET}, "does not let User:segue in", "sasl.password"),
-    "unknown user": ("scram", "scram_config", {"sasl.username": "nobody"}, "does not let User:nobody in", "kafka-configs.sh"),
+    "wrong password": ("scram", "scram_config", {"sasl.password": SECRET}, "does not let User:segue in",
+                       "sasl.password"),
+    "unknown user": ("scram", "scram_config", {"sasl.username": "nobody"}, "does not let User:nobody in",
+                     "kafka-configs.sh"),
     "wrong client secret": ("oauth", "oauth_config", {"sasl.oauthbearer.client.secret": SECRET},
                             "gives no token to User:segue: .*invalid_client", "client.secret"),
     "no identity provider": ("oauth", "oauth_config", {"sasl.oauthbearer.token.endpoint.url": "http://127.0.0.1:1/token"},

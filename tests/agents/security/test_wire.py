@@ -28,7 +28,8 @@ def test_only_an_address_that_says_so_is_this_machine(host: str, near: bool) -> 
 
 @pytest.mark.parametrize(("bootstrap", "config"), [
     ("127.0.0.1:9092", {}), ("localhost:9092,[::1]:9093", {}), ("plaintext://127.0.0.1:9092", {}),
-    ("127.0.0.1:9092", {"security.protocol": "SASL_PLAINTEXT"}), ("kafka:9093", TLS), ("kafka:9093", {"security.protocol": "ssl"}),
+    ("127.0.0.1:9092", {"security.protocol": "SASL_PLAINTEXT"}), ("kafka:9093", TLS),
+    ("kafka:9093", {"security.protocol": "ssl"}),
     ("kafka:9093", TLS | {"enable.ssl.certificate.verification": "true", "ssl.endpoint.identification.algorithm": "https"}),
     ("kafka:9093", TLS | {OIDC: "https://identity.example/token"}), ("kafka:9093", TLS | {OIDC: "http://127.0.0.1:1/token"}),
 ])  # fmt: skip

@@ -96,7 +96,8 @@ class App:
 
     def start(self, name: str = "0", plant: str = "", **flags: Any) -> None:
         """A worker in the slot of its name; `plant` is Python that runs first, to make something go wrong."""
-        flags = {"clock": "none", "slot": name, "log_format": "console"} | {n: getattr(self.settings, n) for n in self.given} | flags
+        own = {"clock": "none", "slot": name, "log_format": "console"}
+        flags = own | {n: getattr(self.settings, n) for n in self.given} | flags
         given = [f"--{'broker' if n == 'bootstrap' else n.replace('_', '-')}={value}" for n, value in flags.items()]
         code = f"{plant}\nimport segue_agents.cli as cli; cli.main()"
         with self.log(name).open("ab") as log:
