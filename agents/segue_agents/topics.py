@@ -98,7 +98,7 @@ def create_topics(settings: Settings, partitions: int) -> list[str]:
         except KafkaException as error:
             if is_refusal(error.args[0]):
                 raise NotAllowed(
-                    f"Kafka has no topic {topic!r}, and does not allow {principal_of(common_config(settings))} to create it.",
+                    f"Kafka has no topic {topic!r} and does not allow {principal_of(common_config(settings))} to create it.",
                     "Have it created with `segue topics create` by somebody who may (`segue acls admin` says which "
                     "rights that takes), and run workers with --no-create-topics.",
                 ) from error

@@ -34,7 +34,9 @@ def certificate_trouble(host: str, port: int, config: Mapping[str, Any]) -> Trou
             return _of_server(error, host, config)
     ours = config.get("ssl.certificate.location")
     own = _own_trouble(Path(ours), config) if ours else None
-    return own and Trouble(f"the certificate {ours} that is shown to it is not valid: {_said(own)}", "Renew it.")
+    if own is None:
+        return None
+    return Trouble(f"the certificate {ours} that is shown to it is not valid: {_said(own)}", "Renew it.")
 
 
 def speaks_tls(host: str, port: int) -> bool:
