@@ -100,7 +100,8 @@ def _reason(error: Any, config: Mapping[str, Any]) -> Reason | None:
     text, code = without_secrets(error.str(), config), error.code()
     says = _SUFFIX.sub("", _PREFIX.sub("", text)).rstrip(".")
     at = found[1] if (found := _PREFIX.match(text)) else ""
-    where = f"Kafka at {at or config.get('bootstrap.servers', '')}"
+    address = at or config.get("bootstrap.servers", "")
+    where = f"Kafka at {address}"
     if code == KafkaError._AUTHENTICATION:
         return _not_let_in(where, says, config)
     if code == KafkaError._SSL or "SSL alert" in says:
@@ -109,9 +110,10 @@ def _reason(error: Any, config: Mapping[str, Any]) -> Reason | None:
         return Reason(f"{where} does not speak TLS on this port, and security.protocol={config['security.protocol']} does",
                       "Name the port of a listener with TLS.", final=True)
     if code == KafkaError._RESOLVE:
-        return Reason(f"{where}: {says}", "Check the address.", final=False)
+        return Reason(f"No Kafka answers at {address}: {says}", "Check the address.", final=False)
     if code == KafkaError._TRANSPORT and says.startswith("Connect to"):
-        return Reason(f"{where}: {says}", "Is it running? Check the address, or start one with `segue up`.", final=False)
+        return Reason(f"No Kafka answers at {address}: {says}",
+                      "Is it running? Check the address, or start one with `segue up`.", final=False)
     return None
 
 
