@@ -122,13 +122,15 @@ class Producing:
         return error
 
     def _lost_by(self, stage: Stage, cause: Any, reaction: Reaction) -> TransactionLost:
-        self._hear(0)  # of which record, of which topic
+        if is_refusal(cause):
+            self._hear(0)  # of which topic
         refused, topic = self._refused or (cause, "")
         if is_refusal(refused):
             of = self._config.get("transactional.id", "")
-            return Refused(stage, refused, reaction, missing_right(refused, "Write", topic=topic, transactional_id=of))
+            return Refused(stage, cause, reaction, missing_right(refused, "Write", topic=topic, transactional_id=of))
         if not hasattr(cause, "code") or cause.code() != KafkaError.MSG_SIZE_TOO_LARGE:
             return TransactionLost(stage, cause, reaction)
+        self._hear(0)  # of which record
         return TooLarge(stage, cause, reaction, self._too_large)
 
     def _repeating(self, stage: Stage, call: Any, *arguments: Any) -> None:
