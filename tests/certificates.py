@@ -1,8 +1,8 @@
 """Certificates for tests: an authority, what it signs, as PEM files. Elliptic keys: quick to make.
 
-    authority = Authority(folder)
-    server = authority.issue("server", hosts=("localhost", "127.0.0.1"))
-    context.load_cert_chain(server.certificate, server.key); clients trust authority.certificate
+authority = Authority(folder)
+server = authority.issue("server", hosts=("localhost", "127.0.0.1"))
+context.load_cert_chain(server.certificate, server.key); clients trust authority.certificate
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ class Authority:
         made = made.add_extension(_usage(signs_certificates=False), critical=True)
         uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
         made = made.add_extension(uses, critical=False)
-        made = made.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-        )
+        made = made.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         if hosts:
             made = made.add_extension(x509.SubjectAlternativeName([_host(h) for h in hosts]), critical=False)
         issued = Issued(name, self.folder / f"{name}.pem", self.folder / f"{name}.key")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
-from segue_agents.config.reading import OTHER_VARIABLES
 
 from segue_agents.cli.application import app
+from segue_agents.config.reading import OTHER_VARIABLES
 from segue_agents.settings import ENVIRONMENT_PREFIX, table
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import AsyncIterable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import faust
 import mode
@@ -23,7 +23,7 @@ from faust.app.base import BootStrategy
 
 import segue_schemas
 from segue.engine import Engine
-from segue.errors import SegueError
+from segue.errors import NotAllowed, SegueError
 from segue.plan import Plan
 from segue_agents.codecs.changes import SCHEMA_NAME, ChangeEncoder
 from segue_agents.codecs.columns import ColumnDecoder
@@ -38,6 +38,7 @@ from segue_agents.logs import Host, configure_logs, name_persons, writes_json
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside, wall_ms
 from segue_agents.recent import Recent
+from segue_agents.rights import check_rights
 from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
 from segue_agents.state.progress import RestoreProgress
@@ -143,10 +144,11 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
         _say_risks(settings)
         Access(settings, os.environ)  # what is wrong with it is said before Kafka is asked for anything
         try_clients(settings)
+        check_rights(settings)
         partitions = ready_topics(settings)
         app = create_app(settings, plan, recent)
     except SegueError as error:
-        return _exit_code(error, settings)
+        return _exit_code(_all_missing(settings, error), settings)
     url = str(app.web_server_url)
     _log.info("worker_starts", app_id=settings.app_id, partitions=partitions, pid=os.getpid(), web=f"{url}/metrics")
     certificate = None if settings.web_tls_cert is None else str(settings.web_tls_cert.absolute())
@@ -172,7 +174,20 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
     if failure is None:
         target.unlink(missing_ok=True)
     _log.info("worker_stopped", failed=failure is not None)
-    return _exit_code(failure, settings)
+    return _exit_code(_all_missing(settings, failure), settings)
+
+
+def _all_missing(settings: Settings, failure: BaseException | None) -> BaseException | None:
+    """What Kafka refused may say `a topic` and not which: it is asked once more, for all rights that are missing."""
+    if not isinstance(failure, NotAllowed):
+        return failure
+    try:
+        check_rights(settings)
+    except NotAllowed as all_of_them:
+        return all_of_them
+    except SegueError:
+        pass
+    return failure
 
 
 def _say_risks(settings: Settings) -> None:

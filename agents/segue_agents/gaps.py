@@ -21,8 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 
 from segue.errors import ConfigError, StateError, Unreachable
 from segue_agents.commit.committer import TransactionLost, Transactions
@@ -33,6 +32,8 @@ from segue_agents.state.checkpoint import KEY, Checkpoint
 from segue_agents.topics import clock_topic, dead_letters_topic, input_topics, state_topic
 from segue_agents.transport.asking import COMMITTED_WITHIN_S, bounds, committed_offsets, partition_counts
 from segue_agents.transport.clients import changelog_config, common_config, source_config, transactional_config
+from segue_agents.transport.opening import open_admin, open_consumer
+from segue_agents.transport.refusals import raise_refusal
 from segue_agents.worker.dead_letters import PREFIX, REASON
 
 ALONE_WITHIN_S: Final = 30.0
@@ -150,14 +151,14 @@ def describe(gap: Gap) -> tuple[str, str]:
 
 def find_gaps(settings: Settings) -> list[Gap]:
     """Of all inputs and the clock, in the order of topics and partitions. Raises Unreachable, StateError."""
-    counts = partition_counts(AdminClient(common_config(settings)), settings.bootstrap)
+    counts = partition_counts(open_admin(common_config(settings)), settings.bootstrap)
     topics = (*input_topics(settings), clock_topic(settings.app_id))
     indexes = counts.get(state_topic(settings.app_id), 0)
     if not indexes:
         return []  # it never started
     with closing(Changelog(settings, Outside())) as changelog:
         checkpoints = {i: newest_checkpoint(changelog, i) for i in range(indexes)}
-    consumer = Consumer({**changelog_config(settings, "read_committed"), "group.id": settings.app_id})
+    consumer = open_consumer(changelog_config(settings, "read_committed"))
     with closing(consumer):
         wanted = [(t, p) for t in topics for p in range(max(indexes, counts.get(t, 0)))]
         asked = [TopicPartition(t, p) for t, p in wanted]
@@ -237,7 +238,7 @@ def _by_hand(settings: Settings, names: set[str], gaps: list[Gap], to: int) -> G
     with closing(Changelog(settings, Outside())) as changelog:
         checkpoint = newest_checkpoint(changelog, int(index))
     at = 0 if checkpoint is None else checkpoint.offsets.get(topic, 0)
-    with closing(Consumer(changelog_config(settings, "read_committed"))) as consumer:
+    with closing(open_consumer(changelog_config(settings, "read_committed"))) as consumer:
         _, high = bounds(consumer, topic, int(index))
     if not at < to <= high:
         raise ConfigError(f"{name} stands at offset {at} and ends before {high}; it cannot go on at {to}.",
@@ -247,13 +248,14 @@ def _by_hand(settings: Settings, names: set[str], gaps: list[Gap], to: int) -> G
 
 def refuse_workers(settings: Settings) -> None:
     """Raises StateError while the group has members."""
-    admin = AdminClient(common_config(settings))  # kept: without it nothing would ever be answered
+    admin = open_admin(common_config(settings))  # kept: without it nothing would ever be answered
     try:
         described = admin.describe_consumer_groups([settings.app_id])[settings.app_id]
         members = described.result(timeout=COMMITTED_WITHIN_S).members
     except KafkaException as error:
         if error.args[0].code() in (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.INVALID_GROUP_ID):
             return
+        raise_refusal(error.args[0], "Read", "operator", group=settings.app_id)
         raise Unreachable(f"The members of group {settings.app_id!r} cannot be learnt: {error.args[0].str()}.",
                           "See the broker's log.") from error
     if members:
@@ -268,7 +270,7 @@ def _alone(settings: Settings) -> Iterator[Any]:
     """As the only member of the group; gives its metadata, under which a commit fails once anybody else has joined."""
     config = source_config(settings, "gaps")
     config.pop("group.instance.id", None)  # a static member would be waited for after it has gone
-    counts = partition_counts(AdminClient(common_config(settings)), settings.bootstrap)
+    counts = partition_counts(open_admin(common_config(settings)), settings.bootstrap)
     topics = [t for t in (*input_topics(settings), clock_topic(settings.app_id)) if t in counts]
     everything = {(t, p) for t in topics for p in range(counts[t])}
     has: set[tuple[str, int]] = set()
@@ -282,7 +284,7 @@ def _alone(settings: Settings) -> Iterator[Any]:
             consumer.assign(ends)
         consumer.pause(ends)
 
-    with closing(Consumer(config)) as consumer:
+    with closing(open_consumer(config)) as consumer:
         consumer.subscribe(topics, on_assign=on_assign)
         until = time.monotonic() + ALONE_WITHIN_S
         while has != everything:

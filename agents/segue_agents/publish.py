@@ -6,36 +6,43 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer
-
 import segue_schemas
 from segue.catalog import Catalog, Source
 from segue.errors import ConfigError, Unreachable
 from segue_agents.codecs.registry import Registry, Unavailable, schema_text
 from segue_agents.codecs.segment_json import NoEvent, Tick, encode_event, parse_event
+from segue_agents.transport.asking import metadata
+from segue_agents.transport.opening import open_producer
+from segue_agents.transport.refusals import raise_refusal
 
 DELIVERED_WITHIN_S: Final = 10.0
-METADATA_WITHIN_S: Final = 5.0
 
 
 class EventPublisher:
     """A producer of events in the Segment shape; each goes to the topic of the source whose contract names it."""
 
-    def __init__(self, bootstrap: str, catalog: Catalog, sources: Path | None = None,
-                 registry: Registry | None = None) -> None:
+    def __init__(
+        self, bootstrap: str, catalog: Catalog, sources: Path | None = None, config: Mapping[str, Any] | None = None,
+        registry: Registry | None = None,
+    ) -> None:
         """`sources`: the folder of the declarations, the packaged ones when None. Schema ids are the registry's, or else
-        those of that folder's ids.yaml."""
+        those of that folder's ids.yaml.
+
+        `config`: of Kafka's clients, as `common_config` gives it: TLS and SASL.
+        """
         self._bootstrap = bootstrap
         self._catalog = catalog
         self._ids = segue_schemas.schema_ids(sources)
         self._registry = registry
         self._registered: dict[str, int] = {}
         """by topic"""
-        self._failed: str | None = None
+        self._failed: Any = None
+        self._failed_topic = ""
         self._places: list[tuple[str, int, int]] = []
         """of what has been delivered since it was last emptied"""
-        self._producer = Producer({
+        self._producer = open_producer({
             "bootstrap.servers": bootstrap,
+            **(config or {}),
             "partitioner": "murmur2_random",  # as Kafka's Java clients: all sources must agree on it
             "enable.idempotence": True,
             "linger.ms": 5,
@@ -102,13 +109,8 @@ class EventPublisher:
     def _check_topic(self, event: Mapping[str, Any]) -> None:
         # produce() would wait ten seconds for a topic that nobody has created
         topic = self._source(event).topic
-        try:
-            found = self._producer.list_topics(topic, timeout=METADATA_WITHIN_S).topics[topic]
-        except KafkaException as error:
-            raise Unreachable(
-                f"No Kafka answers at {self._bootstrap} ({error.args[0].str()}).",
-                "Check the address, or run `segue up`.",
-            ) from error
+        found = metadata(self._producer, self._bootstrap, topic).topics[topic]
+        raise_refusal(found.error, "Write", "producer", topic=topic)
         if found.error is not None:
             raise Unreachable(f"{self._bootstrap} has no topic {topic!r}.", "A worker creates it: `segue run`.")
 
@@ -116,12 +118,13 @@ class EventPublisher:
         if error is None:
             self._places[:] = [(message.topic(), message.partition(), message.offset())]
         elif self._failed is None:
-            self._failed = str(KafkaException(error).args[0].str())
+            self._failed, self._failed_topic = error, message.topic()
 
     def _raise_failure(self) -> None:
+        raise_refusal(self._failed, "Write", "producer", topic=self._failed_topic)
         if self._failed is not None:
             raise Unreachable(
-                f"An event could not be delivered to {self._bootstrap}: {self._failed}.",
+                f"An event could not be delivered to {self._bootstrap}: {self._failed.str()}.",
                 "Check the address; topics are created by `segue run`.",
             )
 

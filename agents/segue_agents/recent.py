@@ -1,7 +1,7 @@
 """The newest warnings and errors of the log, for the status page: what a terminal nobody watches has scrolled away.
 
-Stands in structlog's chain as its last processor before the renderer. It keeps a few named facts of a line, never the line: what may speak of a person, such as a refused record's detail or a traceback, is
-none of them.
+Stands in structlog's chain as its last processor before the renderer. It keeps a few named facts of a line, never the
+line: what may speak of a person, such as a refused record's detail or a traceback, is none of them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ TEXT_LENGTH: Final = 300
 """characters of a fact"""
 LEVELS: Final = frozenset({"warning", "error", "critical"})
 FACTS: Final = frozenset({
-    "again_in_s", "do", "error", "failed", "file", "folder", "id", "ids_pending", "kind", "library", "max_message_bytes", "offset",
-    "partition", "partitions", "reason", "records", "says", "seconds", "set_aside", "slot", "source", "stage", "topic",
+    "again_in_s", "do", "error", "failed", "file", "folder", "id", "ids_pending", "kind", "library", "max_message_bytes",
+    "offset", "partition", "partitions", "reason", "records", "says", "seconds", "set_aside", "slot", "source", "stage", "topic",
     "verdict", "why",
 })  # fmt: skip
 TOLD_ELSEWHERE: Final = {"partition_stopped": frozenset({"error"})}

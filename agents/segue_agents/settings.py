@@ -33,6 +33,13 @@ class Settings:
 
     bootstrap: str = _setting("127.0.0.1:9092", "Kafka's address, host:port, several with commas")
     kafka_config: Path | None = _setting(None, "a file of key=value lines for every Kafka client, as for TLS and SASL")
+    allow_plaintext: bool = _setting(
+        False, "talk to Kafka beyond this machine without TLS, and send passwords to a registry over http://"
+    )
+    allow_unverified_tls: bool = _setting(
+        False, "take any certificate for Kafka's: enable.ssl.certificate.verification=false, or "
+        "ssl.endpoint.identification.algorithm=none"
+    )
     app_id: str = _setting("segue", "names the consumer group, the internal topics and the folders of state")
     slot: str | None = _setting(
         None,

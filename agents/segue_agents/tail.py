@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, Message, TopicPartition
 
 from segue.errors import Unreachable
 from segue_agents.codecs.changes import decode_change
+from segue_agents.transport.asking import metadata
+from segue_agents.transport.opening import open_consumer
+from segue_agents.transport.refusals import raise_refusal
 
 MESSAGES_AT_ONCE: Final = 500
-METADATA_WITHIN_S: Final = 10.0
 
 
 class ChangeTail:
@@ -21,10 +24,16 @@ class ChangeTail:
     It joins no group and commits nothing, so watching disturbs nobody.
     """
 
-    def __init__(self, bootstrap: str, topic: str, *, from_beginning: bool) -> None:
-        """Raises Unreachable when the broker does not answer or has no such topic."""
-        self._consumer = Consumer({
+    def __init__(
+        self, bootstrap: str, topic: str, *, from_beginning: bool, config: Mapping[str, Any] | None = None
+    ) -> None:
+        """`config`: of Kafka's clients, as `common_config` gives it: TLS and SASL.
+
+        Raises Unreachable when the broker does not answer or has no such topic.
+        """
+        self._consumer = open_consumer({
             "bootstrap.servers": bootstrap,
+            **(config or {}),
             "group.id": f"segue-watch-{uuid.uuid4()}",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
@@ -61,12 +70,8 @@ class ChangeTail:
         self.close()
 
     def _partitions(self, bootstrap: str, topic: str) -> list[int]:
-        try:
-            found = self._consumer.list_topics(topic, timeout=METADATA_WITHIN_S).topics[topic]
-        except KafkaException as error:
-            raise Unreachable(
-                f"No Kafka answers at {bootstrap} ({error.args[0].str()}).", "Check the address, or run `segue up`."
-            ) from error
+        found = metadata(self._consumer, bootstrap, topic).topics[topic]
+        raise_refusal(found.error, "Read", "consumer", topic=topic)
         if found.error is not None or not found.partitions:
             raise Unreachable(f"{bootstrap} has no topic {topic!r}.", "A worker creates it: `segue run`.")
         return sorted(found.partitions)
@@ -76,6 +81,9 @@ def _value(message: Message) -> bytes | None:
     error = message.error()
     if error is None:
         return message.value()  # type: ignore[no-any-return]
+    if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+        return None  # it joins none, though librdkafka looks for the coordinator of it
+    raise_refusal(error, "Read", "consumer", topic=message.topic() or "")
     if error.retriable() or error.code() < 0:
         return None  # of the connection, not of the topic: librdkafka comes back by itself
     raise Unreachable(f"Reading the changes failed: {error.str()}.", "See the broker's log.")

@@ -11,15 +11,18 @@ from typing import Any, Final
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 import segue_schemas
 from segue.catalog import Catalog
-from segue.errors import ConfigError, Unreachable
+from segue.errors import ConfigError, NotAllowed, Unreachable
 from segue.limits import STATE_BYTES
 from segue_agents.settings import Settings
-from segue_agents.transport.asking import ANSWER_WITHIN_S, partition_counts
+from segue_agents.transport.asking import ANSWER_WITHIN_S, metadata, partition_counts
 from segue_agents.transport.clients import common_config
+from segue_agents.transport.opening import open_admin
+from segue_agents.transport.refusals import is_refusal, raise_refusal
+from segue_agents.wire import principal_of
 
 _DAY_MS: Final = 86_400_000
 DELETE_RETENTION_MS: Final = _DAY_MS
@@ -62,16 +65,28 @@ def input_topics(settings: Settings) -> tuple[str, ...]:
     return tuple(s.topic for s in Catalog.from_declarations(segue_schemas.load_declarations(settings.sources)).sources)
 
 
-def create_topics(settings: Settings, partitions: int) -> None:
-    """Creates what is missing of inputs, output and internal topics; those that exist stay as they are.
+def needed_topics(settings: Settings) -> dict[str, dict[str, str]]:
+    """Name -> configuration of the inputs, whose configuration is their producers' affair, and of the app's own."""
+    return {**{t: {} for t in input_topics(settings)}, **topic_configs(settings)}
+
+
+def partitions_for(settings: Settings, counts: dict[str, int]) -> int:
+    """How many a topic that has to be created gets: as many as the inputs that are there have."""
+    inputs = input_topics(settings)
+    known = [counts[t] for t in inputs if t in counts] or [counts[t] for t in needed_topics(settings) if t in counts]
+    return known[0] if known else settings.partitions
+
+
+def create_topics(settings: Settings, partitions: int) -> list[str]:
+    """Creates what is missing of inputs, output and internal topics; those that exist stay as they are. Returns which.
 
     Raises Unreachable.
     """
-    admin = AdminClient(common_config(settings))
-    configs: dict[str, dict[str, str]] = {**{t: {} for t in input_topics(settings)}, **topic_configs(settings)}
+    admin = open_admin(common_config(settings))
+    configs = needed_topics(settings)
     missing = [t for t in configs if t not in partition_counts(admin, settings.bootstrap)]
     if not missing:
-        return
+        return []
     made = admin.create_topics(
         [NewTopic(t, num_partitions=partitions, replication_factor=-1, config=configs[t]) for t in missing],
         operation_timeout=ANSWER_WITHIN_S,
@@ -81,11 +96,16 @@ def create_topics(settings: Settings, partitions: int) -> None:
         try:
             future.result()
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise Unreachable(
-                    f"The topic {topic} could not be created: {error.args[0].str()}.",
-                    "Create it, or give the app the right to.",
+            if is_refusal(error.args[0]):
+                raise NotAllowed(
+                    f"Kafka has no topic {topic!r} and does not allow {principal_of(common_config(settings))} to create it.",
+                    "Have it created with `segue topics create` by somebody who may (`segue acls admin` says which "
+                    "rights that takes), and run workers with --no-create-topics.",
                 ) from error
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise Unreachable(f"The topic {topic} could not be created: {error.args[0].str()}.",
+                                  "See the broker's log.") from error
+    return missing
 
 
 def ready_topics(settings: Settings) -> int:
@@ -94,17 +114,17 @@ def ready_topics(settings: Settings) -> int:
     Raises ConfigError for unequal numbers, a changelog that loses states or, without `create_topics`, absent topics;
     Unreachable.
     """
-    admin = AdminClient(common_config(settings))
+    admin = open_admin(common_config(settings))
     counts = partition_counts(admin, settings.bootstrap)
-    inputs = input_topics(settings)
-    needed = (*inputs, *topic_configs(settings))
+    needed = tuple(needed_topics(settings))
     if settings.create_topics:
-        known = [counts[t] for t in inputs if t in counts] or [counts[t] for t in needed if t in counts]
-        create_topics(settings, known[0] if known else settings.partitions)
+        create_topics(settings, partitions_for(settings, counts))
         counts = _counts_with(needed, settings, admin)
     absent = [t for t in needed if t not in counts]
     if absent:
-        raise ConfigError(f"Kafka has no topic {', '.join(absent)}.", "Create them, or set create_topics.")
+        _refuse_hidden(absent[0], settings, admin)
+        raise ConfigError(f"Kafka has no topic {', '.join(absent)}.",
+                          "Create them with `segue topics create`, or set create_topics.")
     check_changelog(state_topic(settings.app_id), _described(state_topic(settings.app_id), admin))
     return same_count({t: counts[t] for t in needed})
 
@@ -127,10 +147,17 @@ def _described(topic: str, admin: Any) -> dict[str, str]:
     try:
         entries = admin.describe_configs([resource], request_timeout=ANSWER_WITHIN_S)[resource].result()
     except KafkaException as error:
+        raise_refusal(error.args[0], "DescribeConfigs", topic=topic)
         _log.warning("changelog_not_checked", topic=topic, error=error.args[0].str(),
-                     do="give the app the right to DescribeConfigs, or see that cleanup.policy is compact alone")
+                     do="see that cleanup.policy is compact alone")
         return {}
     return {name: str(entry.value) for name, entry in entries.items()}
+
+
+def _refuse_hidden(topic: str, settings: Settings, admin: Any) -> None:
+    """Of all topics only those are listed that may be described; asked for by name, the others are refused."""
+    found = metadata(admin, settings.bootstrap, topic).topics[topic]
+    raise_refusal(found.error, "Describe", topic=topic)
 
 
 def same_count(counts: dict[str, int]) -> int:

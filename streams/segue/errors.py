@@ -5,6 +5,7 @@ SegueError
 ├── ContractError    whoever wrote a source declaration or a schema
 ├── ConfigError      the operator's settings or files (exit 2)
 ├── Unreachable      something outside that is not there or not as needed (exit 3)
+│   └── NotAllowed   it is there, and refuses: a right is missing
 └── StateError       the stored state does not fit or cannot be trusted (exit 4)
 
 A producer's bad record is no exception: it is a `Rejected` and goes to the dead letters.
@@ -44,6 +45,10 @@ class Unreachable(SegueError):
     """A dependency outside (broker, download, Java) that is not there."""
 
     exit_code = 3
+
+
+class NotAllowed(Unreachable):
+    """Kafka refuses what its ACLs do not allow."""
 
 
 class StateError(SegueError):

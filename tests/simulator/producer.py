@@ -88,7 +88,7 @@ class Producer:
             self._world.wait(self._process, timeout, lambda: False)
             raise failure(KafkaError._TIMED_OUT, retriable=True)
         if kind == "refused":
-            raise self._failed(int(KafkaError.GROUP_AUTHORIZATION_FAILED))
+            raise self._failed(int(KafkaError.OFFSET_METADATA_TOO_LARGE))  # abortable, and may be else the next time
         self._sent["TxnOffsetCommit"] += bool(offsets)
         if offsets:
             self._request(lambda: self._cluster.add(self._transaction, self._epoch, None))

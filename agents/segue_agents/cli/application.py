@@ -11,6 +11,7 @@ import typer
 
 from segue.errors import SegueError
 from segue_agents.cli import (
+    acls,
     broker,
     completion,
     config,
@@ -66,6 +67,7 @@ app.add_typer(schema.commands, rich_help_panel=EVENTS)
 app.command("status", rich_help_panel=CARE)(status.status)
 app.command("doctor", rich_help_panel=CARE)(doctor.doctor)
 app.add_typer(config.commands, rich_help_panel=CARE)
+app.command("acls", rich_help_panel=CARE)(acls.acls)
 app.add_typer(topics.commands, rich_help_panel=CARE)
 app.add_typer(dead_letters.commands, rich_help_panel=CARE)
 app.add_typer(gaps.commands, rich_help_panel=CARE)

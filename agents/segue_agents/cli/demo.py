@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from segue_agents.cli.manners import is_quiet, say
-from segue_agents.cli.places import RegistryOption, example_rules, find_registry
+from segue_agents.cli.places import RegistryOption, connection, example_rules, find_registry
 
 SPEED: Final = 360.0
 """half an hour is five seconds"""
@@ -59,9 +59,13 @@ def _shop_alone(broker: str, registry: str | None, seconds: float | None, seed: 
     from segue_agents.demo.traffic import Traffic, run_traffic
     from segue_agents.publish import EventPublisher
     from segue_agents.rule_files import load_catalog
+    from segue_agents.transport.clients import common_config
 
-    catalog = load_catalog()
-    asked = find_registry(registry)
+    catalog, asked, settings = load_catalog(), find_registry(registry), connection(None, broker, None)
+
+    def publisher() -> EventPublisher:
+        return EventPublisher(settings.bootstrap, catalog, None, common_config(settings), asked)
+
     say(f"The shop opens: {12 * crowd} people, in real time, into {broker}. ^C ends.")
-    sent = run_traffic(Traffic(seconds, seed, crowd), lambda: EventPublisher(broker, catalog, registry=asked), say)
+    sent = run_traffic(Traffic(seconds, seed, crowd), publisher, say)
     say(f"{sent} events.")

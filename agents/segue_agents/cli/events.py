@@ -17,10 +17,11 @@ from segue_agents.cli.places import (
     BrokerOption,
     JsonLinesOption,
     JsonOption,
+    KafkaConfigOption,
     RegistryConfigOption,
     RegistryOption,
     SourcesOption,
-    find_broker,
+    connection,
     find_registry,
     parse_time_ms,
     write_json,
@@ -41,6 +42,7 @@ def send(
     sources: SourcesOption = None,
     registry: RegistryOption = None,
     registry_config: RegistryConfigOption = None,
+    kafka_config: KafkaConfigOption = None,
 ) -> None:
     """Publish one event as a producer would: Avro, Confluent framing, keyed by the person. Prints where it lies.
 
@@ -51,6 +53,7 @@ def send(
     """
     from segue_agents.publish import EventPublisher
     from segue_agents.rule_files import load_catalog
+    from segue_agents.transport.clients import common_config
 
     catalog = load_catalog(sources)
     event = declared_name(catalog, event)
@@ -62,7 +65,9 @@ def send(
         "timestamp": time.time_ns() // 1_000_000 if at is None else parse_time_ms(at),
         "properties": dict(parse_property(text) for text in properties or []),
     }
-    publisher = EventPublisher(find_broker(broker), catalog, sources, find_registry(registry, registry_config))
+    settings = connection(None, broker, kafka_config, sources)
+    asked = find_registry(registry, registry_config)
+    publisher = EventPublisher(settings.bootstrap, catalog, sources, common_config(settings), asked)
     with contextlib.closing(publisher):
         topic, partition, offset = publisher.publish_and_wait(record)
     if as_json:
@@ -103,6 +108,7 @@ def watch(
     as_json: JsonLinesOption = False,
     topic: Annotated[str, typer.Option(help="The topic of the changes.")] = "segment-changes",
     broker: BrokerOption = None,
+    kafka_config: KafkaConfigOption = None,
 ) -> None:
     """Follow the changes, each as it is committed, until ^C.
 
@@ -112,10 +118,12 @@ def watch(
         segue watch --json | jq .segment           whole records, for a program
     """
     from segue_agents.tail import ChangeTail
+    from segue_agents.transport.clients import common_config
 
+    settings = connection(None, broker, kafka_config)
     ends = None if seconds is None else time.monotonic() + seconds
     seen = 0
-    with ChangeTail(find_broker(broker), topic, from_beginning=from_beginning) as tail:
+    with ChangeTail(settings.bootstrap, topic, from_beginning=from_beginning, config=common_config(settings)) as tail:
         while (limit is None or seen < limit) and (ends is None or time.monotonic() < ends):
             for change in tail.read(timeout_s=0.2)[: None if limit is None else limit - seen]:
                 sys.stdout.write((json.dumps(change, ensure_ascii=False) if as_json else in_short(change)) + "\n")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from segue.errors import ConfigError
-from segue_agents.cli.places import RegistryConfigOption, RegistryOption, SourcesOption, write_table
+from segue_agents.cli.manners import say
+from segue_agents.cli.places import JsonOption, RegistryConfigOption, RegistryOption, SourcesOption, write_json, write_table
 
 if TYPE_CHECKING:
     from segue_agents.settings import Settings
@@ -32,7 +33,6 @@ commands = typer.Typer(name="schema", no_args_is_help=True,
 
 OutputTopicOption = Annotated[str | None, typer.Option("--output-topic", help="The topic of the changes.")]
 OutputFormatOption = Annotated[str | None, typer.Option("--output-format", metavar="avro|json", help="json has no schema.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 @commands.command("check")
@@ -48,6 +48,10 @@ def check(
 
     Exits 0: all is well. 1: some are not registered yet. 3: the registry does not answer. 4: some are incompatible.
     Without a registry only the files are compared.
+
+    Examples:
+        segue schema check --registry http://127.0.0.1:8081
+        segue schema check                                      of SEGUE_REGISTRY, else the files alone
     """
     from segue_agents.subjects import Subjects, check_files, our_schemas
 
@@ -58,11 +62,11 @@ def check(
             found = [asked.check(ours) for ours in our_schemas(settings)]
     _answer(settings, found, files, as_json=as_json)
     if settings.registry == "none":
-        typer.echo("No registry is named: only the files were compared.", err=True)
+        say("No registry is named: only the files were compared.")
     for unguarded in (s.subject for s in found if s.version is not None and s.level == "NONE"):
-        typer.echo(f"{unguarded}: with the level NONE the registry takes any schema; `register` sets another.", err=True)
+        say(f"{unguarded}: with the level NONE the registry takes any schema; `register` sets another.")
     if any(s.state == "not_registered" for s in found):
-        typer.echo("Next: `segue schema register`.", err=True)
+        say("Next: `segue schema register`.")
     _exit(found, files)
 
 
@@ -83,6 +87,11 @@ def register(
     """Register our schemas under <topic>-value; those that are there stay as they are. Prints their ids.
 
     Exits 0: all are registered. 3: the registry does not answer. 4: some are refused; the others are registered.
+
+    Examples:
+        segue schema register --dry-run            what would be done
+        segue schema register --registry http://127.0.0.1:8081
+    Next: `segue schema check`
     """
     from segue_agents.subjects import LEVELS, Subjects, our_schemas
 
@@ -96,13 +105,17 @@ def register(
         found = [asked.register(ours, level, dry_run=dry_run) for ours in our_schemas(settings)]
     _answer(settings, found, [], as_json=as_json, doing="WOULD DO" if dry_run else "DONE")
     did = sum(bool(s.done) for s in found)
-    typer.echo(f"{'Would change' if dry_run else 'Changed'} {did} of {len(found)} subjects.", err=True)
+    say(f"{'Would change' if dry_run else 'Changed'} {did} of {len(found)} subjects.")
     _exit([s for s in found if s.id is None and s.state == "incompatible"], [])
 
 
 @commands.command("rules")
 def rules() -> None:
-    """Print the JSON Schema of rule files, for editors: it completes keys and underlines what does not belong."""
+    """Print the JSON Schema of rule files, for editors: it completes keys and underlines what does not belong.
+
+    Examples:
+        segue schema rules > segue-rules.schema.json      then name the file in your editor's YAML settings
+    """
     from segue.rules import rule_schema
 
     typer.echo(json.dumps(rule_schema(), indent=2, ensure_ascii=False))
@@ -121,7 +134,7 @@ def _answer(settings: Settings, found: list[Subject], files: list[Versions], *, 
     if as_json:
         whole: dict[str, Any] = {"registry": settings.registry, "subjects": [asdict(s) for s in found],
                                  "files": [asdict(f) for f in files]}
-        typer.echo(json.dumps(whole, ensure_ascii=False))
+        write_json(whole)
         return
     if found:
         write_table([_row(s) | ({"done": (doing, ", ".join(s.done) or "nothing")} if doing else {}) for s in found])

@@ -14,7 +14,7 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Requ
 import typer
 
 from segue.errors import ConfigError, SegueError, Unreachable
-from segue_agents.cli.places import AppOption, write_table, written_time
+from segue_agents.cli.places import AppOption, JsonLinesOption, write_json, write_table, written_time
 
 if TYPE_CHECKING:
     from segue_agents.web.address import Address
@@ -43,9 +43,15 @@ class NotWell(SegueError):
 def status(
     url: UrlOption = None, app_id: AppOption = None, data_dir: DataDirOption = None, token_file: TokenFileOption = None,
     ca: AuthorityOption = None, cert: CertificateOption = None, key: KeyOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One object a worker, a line each.")] = False,
+    as_json: JsonLinesOption = False,
 ) -> None:  # fmt: skip
-    """Show how workers stand: partitions, lag, restores, commits, the last errors. Exit code 1: something is not well."""
+    """Show how workers stand: partitions, lag, restores, commits, the last errors. Exit code 1: something is not well.
+
+    Examples:
+        segue status                                                all workers of the app on this machine
+        segue status --url https://worker-0:6066 --ca ca.pem        one elsewhere
+        segue status --json | jq .partitions                        for a program
+    """
     token = _token(token_file)
     asked: dict[str, tuple[str, ssl.SSLContext | None]]
     if url is not None:
@@ -66,7 +72,7 @@ def status(
         raise Unreachable("None of the app's workers on this machine answers.", "Start one with `segue run`.")
     for worker in found:
         if as_json:
-            typer.echo(json.dumps(worker))
+            write_json(worker)
         else:
             _show(worker)
     unwell = [w["slot"] for w in found if not w["ready"] or any(_bad(p) for p in w["partitions"])]
@@ -79,10 +85,11 @@ def status(
 
 
 def _addresses(app_id: str | None, data_dir: Path | None) -> dict[str, Address]:
+    from segue_agents.settings import Settings
     from segue_agents.web.address import read_addresses
 
-    app = app_id or os.environ.get("SEGUE_APP_ID", "segue")
-    folder = data_dir or Path(os.environ.get("SEGUE_DATA_DIR", ".segue"))
+    settings = Settings.load({"app_id": app_id, "data_dir": data_dir}, os.environ)
+    folder, app = settings.data_dir, settings.app_id
     found = read_addresses(folder, app)
     if not found:
         raise Unreachable(f"No worker of {app!r} is running here: nothing says so in {folder / app}.",

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
+import dataclasses
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from segue_agents.cli.manners import say
 from segue_agents.cli.places import (
     AppOption,
     BrokerOption,
+    JsonLinesOption,
     KafkaConfigOption,
-    LinesOption,
-    OutputFormat,
     SourcesOption,
-    find_broker,
+    connection,
+    write_json,
     write_table,
 )
 
@@ -46,20 +46,24 @@ class Topic(NamedTuple):
 @commands.callback()
 def topics(
     context: typer.Context,
-    output: LinesOption = OutputFormat.TEXT,
+    as_json: JsonLinesOption = False,
     app_id: AppOption = None,
     output_topic: OutputTopicOption = None,
     broker: BrokerOption = None,
     sources: SourcesOption = None,
     kafka_config: KafkaConfigOption = None,
 ) -> None:
-    """List the topics an app needs, with their partitions and configuration. Exit 1 if one is missing."""
+    """List the topics an app needs, with their partitions and configuration. Exit 1 if one is missing.
+
+    Examples:
+        segue topics                               of the app `segue`
+        segue topics --app-id shop --json          of another, for a program
+    """
     if context.invoked_subcommand is not None:
         return
     found = _look(_settings(app_id, broker, kafka_config, sources, output_topic=output_topic))
-    if output is OutputFormat.JSON:
-        for topic in found:
-            typer.echo(json.dumps({"topic": topic.name, "partitions": topic.partitions, "config": topic.config}))
+    if as_json:
+        write_json(*({"topic": t.name, "partitions": t.partitions, "config": t.config} for t in found))
     else:
         write_table([
             {"topic": ("TOPIC", t.name), "partitions": ("PARTITIONS", str(t.partitions or "missing")),
@@ -67,7 +71,7 @@ def topics(
             for t in found
         ])  # fmt: skip
     if not all(t.partitions for t in found):
-        typer.echo("Some are missing. Next: `segue topics create`.", err=True)
+        say("Some are missing. Next: `segue topics create`.")
         raise typer.Exit(MISSING)
 
 
@@ -81,8 +85,15 @@ def create(
     broker: BrokerOption = None,
     sources: SourcesOption = None,
     kafka_config: KafkaConfigOption = None,
+    as_json: JsonLinesOption = False,
 ) -> None:
-    """Create what is missing; what is there stays as it is. For those who run workers with --no-create-topics."""
+    """Create what is missing; what is there stays as it is. For those who run workers with --no-create-topics.
+
+    Examples:
+        segue topics create                        of the app `segue`
+        segue topics create --partitions 12        where no input is there yet
+    Next: `segue topics`
+    """
     import structlog
 
     from segue_agents.topics import ready_topics
@@ -91,7 +102,11 @@ def create(
     settings = _settings(app_id, broker, kafka_config, sources, output_topic=output_topic, partitions=partitions)
     before = {t.name for t in _look(settings) if t.partitions}
     count = ready_topics(settings)
-    for topic in _look(settings):
+    made = _look(settings)
+    if as_json:
+        write_json(*({"topic": t.name, "partitions": count, "created": t.name not in before} for t in made))
+        return
+    for topic in made:
         typer.echo(f"{topic.name}  {count} partitions  {'was there' if topic.name in before else 'created'}")
 
 
@@ -109,10 +124,9 @@ def _look(settings: Settings) -> list[Topic]:
 
 
 def _settings(
-    app_id: str | None, broker: str | None, kafka_config: Path | None, sources: Path | None, **more: object
+    app_id: str | None, broker: str | None, kafka_config: Path | None, sources: Path | None, **more: Any
 ) -> Settings:
     """As a worker's, but that topics may be created: that is what this command is for."""
-    from segue_agents.settings import Settings
-
-    given = {"app_id": app_id, "bootstrap": find_broker(broker), "kafka_config": kafka_config, "sources": sources}
-    return Settings.load(given | {"create_topics": True} | more, os.environ)
+    settings = connection(app_id, broker, kafka_config, sources)
+    given = {name: value for name, value in more.items() if value is not None}
+    return dataclasses.replace(settings, create_topics=True, **given)

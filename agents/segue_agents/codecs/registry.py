@@ -28,6 +28,7 @@ from segue.errors import ConfigError
 from segue.limits import WRITER_SCHEMA_BYTES
 from segue_agents.key_values import read_key_values
 from segue_agents.settings import Settings
+from segue_agents.wire import refuse_registry_password
 
 CONNECT_WITHIN_S: Final = 5.0
 ANSWER_WITHIN_S: Final = 10.0
@@ -184,9 +185,23 @@ class Registry:
 _TOO_LARGE: Final = object()
 
 
-def open_registry(url: str, config: Path | None, environ: Mapping[str, str] = os.environ) -> Registry | None:
-    """The registry of the settings `registry` and `registry_config`; None for `none`. Raises ConfigError."""
-    return None if url == "none" else Registry(url, lambda: read_config(config, environ))
+def open_registry(url: str, config: Path | None, environ: Mapping[str, str] = os.environ, *,
+                  plaintext: bool = False) -> Registry | None:
+    """The registry of the settings `registry` and `registry_config`; None for `none`. Raises ConfigError.
+
+    `plaintext`: a password may go over http://.
+    """
+    if url == "none":
+        return None
+
+    def asked() -> dict[str, str]:
+        given = read_config(config, environ)
+        if _authorization(given):
+            refuse_registry_password(url, plaintext=plaintext)
+        return given
+
+    asked()  # what is wrong is said before anything is asked
+    return Registry(url, asked)
 
 
 def read_config(config: Path | None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -200,7 +215,8 @@ def read_config(config: Path | None, environ: Mapping[str, str] = os.environ) ->
 def registry_of(settings: Settings) -> Registry | None:
     """The registry of a worker's settings, the secret ones included; None for `none`. Raises ConfigError."""
     user = settings.registry_user_info
-    return open_registry(settings.registry, settings.registry_config, {} if user is None else {USER_INFO: user.reveal()})
+    return open_registry(settings.registry, settings.registry_config, {} if user is None else {USER_INFO: user.reveal()},
+                         plaintext=settings.allow_plaintext)
 
 
 def schema_text(schema: Mapping[str, Any]) -> str:

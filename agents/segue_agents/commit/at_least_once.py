@@ -22,7 +22,7 @@ class AtLeastOnce(Producing):
     def open(self) -> None:
         """Nothing to wait for."""
         self.drop()
-        self._failed = None
+        self._failed = self._refused = None
         self._producer = self._outside.producer({**self._config, "on_delivery": self._delivered})
 
     def _begin(self) -> None:

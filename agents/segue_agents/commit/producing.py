@@ -10,9 +10,10 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from segue_agents.backoff import Backoff
-from segue_agents.commit.reactions import REACTIONS, Reaction, Stage, TooLarge, TransactionLost, classify, said
+from segue_agents.commit.reactions import REACTIONS, Reaction, Refused, Stage, TooLarge, TransactionLost, classify, said
 from segue_agents.outside import Outside
 from segue_agents.pseudonyms import pseudonym
+from segue_agents.transport.refusals import is_refusal, missing_right
 
 Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]] | None]
 """key, value, headers"""
@@ -42,6 +43,8 @@ class Producing:
         self._repeated = False
         self._too_large = ""
         """the last record that the broker found so"""
+        self._refused: Any = None
+        """the last refusal of a record for want of a right, and its topic"""
 
     @property
     def is_open(self) -> bool:
@@ -108,11 +111,23 @@ class Producing:
         """Told of each record that the broker has not taken."""
         if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             self._too_large = _named(message.topic(), message.partition(), message.key(), message.value())
+        elif is_refusal(error):
+            self._refused = error, message.topic()
 
     def _lost(self, stage: Stage, error: KafkaException) -> TransactionLost:
-        return self._lost_by(stage, error.args[0], REACTIONS[stage, classify(error.args[0])])
+        return self._lost_by(stage, self._cause(error.args[0]), REACTIONS[stage, classify(error.args[0])])
+
+    def _cause(self, error: Any) -> Any:
+        """What is behind it."""
+        return error
 
     def _lost_by(self, stage: Stage, cause: Any, reaction: Reaction) -> TransactionLost:
+        if is_refusal(cause):
+            self._hear(0)  # of which topic
+        refused, topic = self._refused or (cause, "")
+        if is_refusal(refused):
+            of = self._config.get("transactional.id", "")
+            return Refused(stage, cause, reaction, missing_right(refused, "Write", topic=topic, transactional_id=of))
         if not hasattr(cause, "code") or cause.code() != KafkaError.MSG_SIZE_TOO_LARGE:
             return TransactionLost(stage, cause, reaction)
         self._hear(0)  # of which record

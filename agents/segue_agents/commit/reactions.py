@@ -13,8 +13,9 @@ from typing import Any, Final, Literal
 
 from confluent_kafka import KafkaError
 
-from segue.errors import SegueError
+from segue.errors import NotAllowed, SegueError
 from segue.limits import STATE_BYTES
+from segue_agents.transport.refusals import refusal
 
 RESTART_EXIT_CODE: Final = 75
 """EX_TEMPFAIL: whoever supervises the process should start it again"""
@@ -78,6 +79,19 @@ class TooLarge(TransactionLost):
             f"Set max.message.bytes={STATE_BYTES} of the topic. A state above that has too many entries: see `keep: last n`"
             ", the longest windows, and who sends so many events under one id."
         )
+
+
+class Refused(TransactionLost):
+    """A right is missing. It will be so again, unless somebody gives it meanwhile."""
+
+    exit_code = NotAllowed.exit_code
+
+    def __init__(self, stage: Stage, error: Any, reaction: Reaction, right: str) -> None:
+        """`right`: which, as in `Write on topic 'x'`."""
+        super().__init__(stage, error, reaction)
+        self.not_allowed = refusal(right)
+        self.args = (f"{self.not_allowed.what} ({said(error)})",)
+        self.what, self.to_do = self.args[0], self.not_allowed.to_do
 
 
 FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED})  # noqa: SLF001 (librdkafka's own codes)

@@ -23,11 +23,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 import structlog
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from segue.errors import Unreachable
 from segue_agents.commit.producing import CALL_WITHIN_S, REPEAT_FOR_S, Producing
-from segue_agents.commit.reactions import Reaction, Stage, TransactionLost, said
+from segue_agents.commit.reactions import Reaction, Refused, Stage, TransactionLost, said
 from segue_agents.outside import Outside
 
 _log = structlog.get_logger(__name__)
@@ -60,13 +60,15 @@ class Transactions(Producing):
     def open(self) -> None:
         """Fences whatever had the transactional.id before, and ends its open transaction."""
         self.drop()
-        self._not_recycled = None
+        self._not_recycled = self._refused = None
         self._sent = _Sent(self._config)
         self._producer = self._outside.producer({
             **self._config, "stats_cb": self._sent.hear, "on_delivery": self._delivered,
         })
         try:
             self._repeating("open", self._producer.init_transactions)
+        except Refused as refused:
+            raise refused.not_allowed from refused
         except TransactionLost as lost:
             if lost.error.retriable():
                 raise Unreachable(
@@ -127,6 +129,15 @@ class Transactions(Producing):
             self.open()
         except (TransactionLost, Unreachable) as error:
             self._not_recycled = str(error)
+
+    def _cause(self, error: Any) -> Any:
+        """_STATE may mean that the transaction failed a moment before: any call that it does not allow now says of what."""
+        if error.code() == KafkaError._STATE:  # noqa: SLF001 (its public spelling)
+            try:
+                self._producer.begin_transaction()
+            except KafkaException as again:
+                return again.args[0]
+        return error
 
     def _abort(self) -> None:
         try:

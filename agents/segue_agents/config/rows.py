@@ -110,6 +110,8 @@ def rows_of(settings: type) -> tuple[Row, ...]:
 def read_value(row: Row, value: Any, folder: Path | None = None) -> Any:
     """Text, or a value of TOML, as the row's type. Raises ConfigError. `folder`: what relative paths are relative to."""
     kind = row.bare
+    if isinstance(value, Path):  # of a command's own flag
+        value = str(value)
     if isinstance(value, str):
         value = _read_text(row, value)
     elif kind is float and isinstance(value, int) and not isinstance(value, bool):

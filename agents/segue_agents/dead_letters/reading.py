@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from segue.errors import ConfigError, Unreachable
 from segue_agents.dead_letters.letter import RETRIED, RETRIED_OFFSETS, Letter, Place, letter_of, offsets_in
 from segue_agents.settings import Settings
 from segue_agents.topics import dead_letters_topic
-from segue_agents.transport.asking import ANSWER_WITHIN_S, bounds
+from segue_agents.transport.asking import ANSWER_WITHIN_S, bounds, metadata
 from segue_agents.transport.clients import changelog_config
+from segue_agents.transport.opening import open_consumer
+from segue_agents.transport.refusals import raise_refusal
 
 READ_AT_ONCE: Final = 1_000
 STALLED_AFTER_S: Final = 60.0
@@ -78,16 +80,13 @@ def read_retried(settings: Settings) -> dict[int, set[int]]:
 
 
 def _consumer(settings: Settings, isolation: str) -> Any:
-    return Consumer({**changelog_config(settings, isolation), "group.id": f"{settings.app_id}-dead-letters",
-                     "auto.offset.reset": "earliest", "queued.min.messages": 2_000})
+    return open_consumer({**changelog_config(settings, isolation), "auto.offset.reset": "earliest",
+                          "queued.min.messages": 2_000})
 
 
 def _partitions(consumer: Any, settings: Settings, topic: str) -> list[int]:
-    try:
-        found = consumer.list_topics(topic, timeout=ANSWER_WITHIN_S).topics[topic]
-    except KafkaException as error:
-        raise Unreachable(f"No Kafka answers at {settings.bootstrap} ({error.args[0].str()}).",
-                          "Check the address, or start one with `segue up`.") from error
+    found = metadata(consumer, settings.bootstrap, topic).topics[topic]
+    raise_refusal(found.error, "Read", "operator", topic=topic)
     if found.error is not None or not found.partitions:
         raise Unreachable(f"{settings.bootstrap} has no topic {topic!r}.",
                           "Is --app-id the worker's? A worker creates the topic when it starts.")
@@ -123,6 +122,7 @@ def _reached(message: Any) -> int:
         return int(message.offset()) + 1
     if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public spelling)
         return int(message.offset())
+    raise_refusal(error, "Read", "operator", topic=message.topic() or "")
     if error.retriable() or error.code() < 0:
         return -1  # of the connection, not of the topic: librdkafka comes back by itself
     raise Unreachable(f"Reading {message.topic()} failed: {error.str()}.", "See the broker's log.")

@@ -15,8 +15,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import Consumer
-
 from segue.errors import ConfigError, Unreachable
 from segue_agents.commit.committer import TransactionLost, Transactions
 from segue_agents.dead_letters.letter import RETRIED_FROM, Headers, Letter, Place, mark_headers
@@ -26,6 +24,7 @@ from segue_agents.settings import Settings
 from segue_agents.topics import dead_letters_topic, input_topics
 from segue_agents.transport.asking import partition_counts
 from segue_agents.transport.clients import changelog_config, transactional_config
+from segue_agents.transport.opening import open_consumer
 
 LETTERS_AT_ONCE: Final = 1_000
 BYTES_AT_ONCE: Final = 16 << 20
@@ -133,7 +132,7 @@ def _sender(settings: Settings, dry_run: bool) -> Iterator[Callable[[list[Letter
     config = transactional_config(settings, "dead-letters-retry")
     transactions = Transactions({**config, "partitioner": "murmur2_random"}, Outside())  # as the producers'
     topic = dead_letters_topic(settings.app_id)
-    with closing(Consumer(changelog_config(settings, "read_committed"))) as consumer:
+    with closing(open_consumer(changelog_config(settings, "read_committed"))) as consumer:
         partitions = partition_counts(consumer, settings.bootstrap)
         group = consumer.consumer_group_metadata()
 

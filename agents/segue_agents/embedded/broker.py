@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from segue_agents.embedded.jars import Progress
-from segue_agents.embedded.server import ensure_kafka, free_ports, launch, wait_until_ready
+from segue_agents.embedded.server import Extras, ensure_kafka, free_ports, launch, wait_until_ready
 from segue_agents.processes import end, launched_from_a_lasting_thread
 
 STOP_WITHIN_S: Final = 10
@@ -23,13 +23,16 @@ def _quiet(_line: str) -> None:
 class Broker:
     """One real Kafka node over a data folder. A start in the same folder finds the data of the last one."""
 
-    def __init__(self, data_dir: Path, port: int | None = None, progress: Progress = _quiet) -> None:
+    def __init__(
+        self, data_dir: Path, port: int | None = None, progress: Progress = _quiet, extras: Extras | None = None
+    ) -> None:
         """`port`: any free one when None. `progress` is told one line a step."""
         self.data_dir = data_dir
         self.bootstrap = ""
         """host:port, once started"""
         self._port = port
         self._progress = progress
+        self._extras = extras or Extras()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -44,7 +47,7 @@ class Broker:
         port = self._port or free_ports(1)[0]
         self._progress(f"starting Kafka on 127.0.0.1:{port}")
         process = launched_from_a_lasting_thread(
-            lambda: launch(kafka, self.data_dir, port, with_parent=True), "embedded-kafka")
+            lambda: launch(kafka, self.data_dir, port, with_parent=True, extras=self._extras), "embedded-kafka")
         self._process = process
         atexit.register(self.stop)
         bootstrap = f"127.0.0.1:{port}"

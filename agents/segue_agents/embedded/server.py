@@ -13,7 +13,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -40,8 +41,8 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=CONTROLLER://127.0.0.1:{controller_port},{listeners}
+advertised.listeners={listeners}
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dirs={log_dir}
 # the application creates its topics, with the partitions they are meant to have
@@ -66,6 +67,17 @@ num.network.threads=2
 num.io.threads=4
 background.threads=2
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a broker has beyond its plain listener: listeners with TLS or SASL, say, and an authorizer."""
+
+    listeners: tuple[str, ...] = ()
+    """each as in `SECURE://127.0.0.1:9093`; its protocol is one of the properties"""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """of `server.properties`; one that is there already is replaced"""
+    java_flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,7 @@ def _format(kafka: Kafka) -> None:
     with tempfile.TemporaryDirectory(prefix=".format-", dir=kafka.formatted.parent) as below:
         config = Path(below) / SERVER_PROPERTIES
         data = Path(below) / "formatted"
-        config.write_text(PROPERTIES.format(port=9092, controller_port=9093, log_dir=data), encoding="utf-8")
+        config.write_text(_properties(9092, 9093, data, Extras()), encoding="utf-8")
         command = [str(kafka.java), HEAP, "-XX:+UseSerialGC", "-cp", kafka.class_path]
         command += ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", str(config)]
         said = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -115,17 +127,26 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def launch(kafka: Kafka, data_dir: Path, port: int, *, with_parent: bool) -> subprocess.Popen[bytes]:
+def _properties(port: int, controller_port: int, log_dir: Path, extras: Extras) -> str:
+    listeners = ",".join((f"PLAINTEXT://127.0.0.1:{port}", *extras.listeners))
+    text = PROPERTIES.format(listeners=listeners, controller_port=controller_port, log_dir=log_dir)
+    return text + "".join(f"{name}={value}\n" for name, value in extras.properties.items())  # the last one counts
+
+
+def launch(
+    kafka: Kafka, data_dir: Path, port: int, *, with_parent: bool, extras: Extras | None = None
+) -> subprocess.Popen[bytes]:
     """Starts the server and returns at once. `with_parent`: it is killed when the calling *thread* ends."""
+    extras = extras or Extras()
     log_dir = data_dir / "kafka"
     log_dir.mkdir(parents=True, exist_ok=True)
     if not (log_dir / "meta.properties").exists():
         for name in FORMATTED_FILES:
             shutil.copyfile(kafka.formatted / name, log_dir / name)
     (controller_port,) = free_ports(1)
-    text = PROPERTIES.format(port=port, controller_port=controller_port, log_dir=log_dir.resolve())
+    text = _properties(port, controller_port, log_dir.resolve(), extras)
     (data_dir / SERVER_PROPERTIES).write_text(text, encoding="utf-8")
-    command = [str(kafka.java), HEAP, "-XX:+UseSerialGC", *_logging_flags(), "-cp", kafka.class_path]
+    command = [str(kafka.java), HEAP, "-XX:+UseSerialGC", *_logging_flags(), *extras.java_flags, "-cp", kafka.class_path]
     command += ["kafka.Kafka", str((data_dir / SERVER_PROPERTIES).resolve())]
     with log_file(data_dir).open("ab") as log:
         return subprocess.Popen(

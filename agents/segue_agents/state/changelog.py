@@ -14,6 +14,7 @@ from segue_agents.state.checkpoint import KEY, Checkpoint, decode_checkpoint
 from segue_agents.topics import state_topic
 from segue_agents.transport.asking import bounds
 from segue_agents.transport.clients import changelog_config, common_config
+from segue_agents.transport.refusals import raise_refusal
 
 READ_AT_ONCE: Final = 4_000
 """of partitions restored side by side, whoever reads waits for the GIL after each time: at 1,000 a tenth slower, at 10,000
@@ -121,6 +122,7 @@ class Changelog:
         position = before.offset() + 1 if before is not None else 0
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (its public spelling)
             return max(position, int(message.offset()))
+        raise_refusal(error, "Read", topic=self.topic)
         if not error.retriable() and error.code() not in _PASSING:
             raise Unreachable(f"Reading {self.topic} failed: {error.str()}.", "See the broker's log.")
         return position

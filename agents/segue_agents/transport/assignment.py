@@ -25,6 +25,7 @@ from segue_agents.state.slot import Slot
 from segue_agents.state.store import StoreBroken
 from segue_agents.topics import clock_topic
 from segue_agents.transport.asking import bounds, committed_offsets
+from segue_agents.transport.refusals import raise_refusal
 
 RESTORED_AT_ONCE: Final = 2
 """partitions; one waits for Kafka while the other works. Each has consumers, buffers and threads while it lasts"""
@@ -71,6 +72,7 @@ def starting_offsets(consumer: Any, assigned: Iterable[Any], settings: Settings)
     offsets = Offsets([], {}, {})
     for p in committed_offsets(consumer, settings.app_id, assigned):
         if p.error is not None:
+            raise_refusal(p.error, "Describe", topic=p.topic, group=settings.app_id)
             raise Unreachable(f"The committed offset of {p.topic} {p.partition}: {p.error.str()}.",
                               "See the broker's log.")
         committed = offsets.committed.setdefault(p.partition, {})

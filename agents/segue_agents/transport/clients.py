@@ -16,6 +16,8 @@ from segue_agents.config.rows import HIDDEN
 from segue_agents.key_values import read_key_values
 from segue_agents.settings import Settings
 from segue_agents.transport.asking import ANSWER_WITHIN_S
+from segue_agents.transport.refusals import raise_refusal
+from segue_agents.wire import refuse_unsafe
 
 
 def common_config(settings: Settings) -> dict[str, Any]:
@@ -32,11 +34,16 @@ def _address(settings: Settings) -> dict[str, Any]:
 
 
 def given_properties(settings: Settings) -> KafkaProperties:
-    """What the operator gives to librdkafka. The file is read anew each time. Raises ConfigError."""
+    """What the operator gives to librdkafka. The file is read anew each time. Raises ConfigError.
+
+    Every client is made with it, so this is where an unsafe connection is refused.
+    """
     in_file = {} if settings.kafka_config is None else read_key_values(settings.kafka_config, "kafka_config")
     given = KafkaProperties({**in_file, **settings.kafka})
     for name in given.keys() & REFUSED.keys():
         raise ConfigError(f"{name} is refused.", REFUSED[name])
+    refuse_unsafe({"bootstrap.servers": settings.bootstrap, **given}, plaintext=settings.allow_plaintext,
+                  unverified_tls=settings.allow_unverified_tls)
     return given
 
 
@@ -98,7 +105,8 @@ def changelog_config(settings: Settings, isolation: str) -> dict[str, Any]:
         "queued.min.messages": 50_000,
     }
     fixed = {
-        "group.id": f"{settings.app_id}-restore",
+        # the app's own, though it does not join: librdkafka looks for the coordinator of any, which takes a right on it
+        "group.id": settings.app_id,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
@@ -192,5 +200,6 @@ def topic_identity(config: dict[str, Any], topic: str) -> tuple[str, str]:
         cluster = admin.list_topics(topic, timeout=ANSWER_WITHIN_S).cluster_id
         described = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_WITHIN_S)[topic].result()
     except KafkaException as error:
+        raise_refusal(error.args[0], "Describe", topic=topic)
         raise Unreachable(f"The id of {topic} cannot be learnt: {error.args[0].str()}.", "See the broker's log.") from error
     return str(cluster or ""), str(described.topic_id or "")

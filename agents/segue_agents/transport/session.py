@@ -34,6 +34,7 @@ from segue_agents.transport.lag import Lag
 from segue_agents.transport.lane import Lane, Signal
 from segue_agents.transport.open_transactions import OpenTransactions
 from segue_agents.transport.rebalance import Rebalance
+from segue_agents.transport.refusals import raise_refusal
 from segue_agents.transport.split import Run, runs
 from segue_agents.worker.clock import Clock, Ticker
 from segue_agents.worker.loop import Worker
@@ -48,7 +49,7 @@ _log = structlog.get_logger(__name__)
 
 _PASSING: Final = frozenset({
     KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._MAX_POLL_EXCEEDED, KafkaError._TIMED_OUT,
-    KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
 })  # fmt: skip
 """librdkafka comes back from these by itself; said in the log"""
 _UNREADABLE: Final = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG})
@@ -218,6 +219,7 @@ class Session:
             )
         if error.code() == KafkaError.FENCED_INSTANCE_ID:
             raise StateError(f"Another worker runs as slot {self._slot.name!r}.", "Give each worker a slot of its own.")
+        raise_refusal(error, "Read", topic=run.topic or "", group=self._settings.app_id)
         if error.fatal() or not (error.code() in _PASSING or error.retriable()):
             raise Unreachable(f"Reading {where} failed: {error.name()} {error.str()}.", "See the broker's log.")
         _log.warning("reading_interrupted", error=error.name(), says=error.str())

@@ -17,7 +17,7 @@ import faust
 import mode
 import structlog
 
-from segue.errors import SegueError, Unreachable
+from segue.errors import NotAllowed, SegueError, Unreachable
 from segue_agents.backoff import Backoff
 from segue_agents.commit.committer import RESTART_EXIT_CODE, TransactionLost
 from segue_agents.outside import Outside
@@ -51,6 +51,8 @@ class SignalSource(mode.Service):
         self._stopping, self._drained = threading.Event(), threading.Event()
         self._backoff = Backoff(SESSION_PAUSE_S, SESSION_PAUSE_MOST_S, outside.chance)
         self._was_there = False
+        self._refused_at = 0
+        """how many commits there were when a right was last found missing"""
         self._thread = threading.Thread(target=self._run, name="segue-source", daemon=True)
         self._events: asyncio.AbstractEventLoop
 
@@ -114,6 +116,10 @@ class SignalSource(mode.Service):
         except Unreachable as error:
             if not self._was_there:
                 raise  # wrong from the beginning: whoever starts it wants to know
+            if isinstance(error, NotAllowed):
+                if self._refused_at == self._worker.commits:
+                    raise  # from the beginning, or twice without a commit between: somebody has to give it the right
+                self._refused_at = self._worker.commits
             _log.warning("kafka_unreachable", error=str(error))
         finally:
             self.session.close()

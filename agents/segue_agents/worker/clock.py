@@ -18,6 +18,7 @@ from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic
 from segue_agents.transport.clients import clock_config
+from segue_agents.transport.refusals import is_refusal, raise_refusal
 
 _log = structlog.get_logger(__name__)
 
@@ -67,11 +68,16 @@ class Ticker(mode.Service):
         self._owned = owned
         self._on_written = on_written
         self._producer = outside.producer(clock_config(settings))
+        self._refused: Any = None
 
     @mode.Service.task
     async def _tick(self) -> None:
+        before = None
         while not self.should_stop:
             self.tick(self._owned())
+            if before is not None:  # twice: without ticks time would stand still, and nobody would see it
+                raise_refusal(self._refused, "Write", topic=self._topic)
+            before, self._refused = self._refused, None
             await self.sleep(self._interval_s)
 
     def tick(self, partitions: Iterable[int]) -> None:
@@ -85,5 +91,7 @@ class Ticker(mode.Service):
         self._producer.poll(0)
 
     def _delivered(self, error: Any, message: Any) -> None:
-        if error is None and message.partition() in self._owned():
+        if is_refusal(error):
+            self._refused = error
+        elif error is None and message.partition() in self._owned():
             self._on_written(message.partition(), message.timestamp()[1])

@@ -21,7 +21,7 @@ from segue.plan import Plan
 from segue.records import Batch, Step
 from segue_agents.codecs.changes import ChangeEncoder
 from segue_agents.commit.committer import RESTART_EXIT_CODE, Committer, TransactionLost
-from segue_agents.commit.reactions import TooLarge
+from segue_agents.commit.reactions import Refused, TooLarge
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
@@ -46,8 +46,8 @@ HEARD_EVERY_S: Final = 0.5
 """what the producer says of itself, when nothing is committed"""
 ROOM_ASKED_EVERY_S: Final = 1.0
 ROOM_PAUSE_S: Final = 0.2
-TOO_LARGE_TIMES: Final = 2
-"""without a commit between: a record that is too large is so again"""
+IN_VAIN_TIMES: Final = 2
+"""without a commit between: a record that is too large is so again, and a right that is missing is still missing"""
 _log = structlog.get_logger(__name__)
 
 
@@ -92,7 +92,7 @@ class Worker:
         self._on_rebuild = on_rebuild
         self._gate = asyncio.Lock()
         self._garbage = Garbage()
-        self._too_large = 0
+        self._in_vain = 0
         self._schedule = Schedule(settings.commit_interval_ms, settings.idle_commit_interval_ms, outside.monotonic())
         self._room_asked_at = 0.0
         self._rebuilds: deque[float] = deque(maxlen=REBUILDS)
@@ -218,7 +218,7 @@ class Worker:
         ended_s = self._outside.monotonic()
         self._schedule.committed(began_s, ended_s)
         self.commits += 1
-        self._too_large = 0
+        self._in_vain = 0
         self.watchdog.committed()
         self._garbage.committed()
         now_ms = self._outside.wall_ms()
@@ -296,10 +296,11 @@ class Worker:
                 await self._drop_all(stage, why)
 
     async def _rebuild(self, lost: TransactionLost | StoreBroken) -> None:
-        if isinstance(lost, TooLarge):
-            self._too_large += 1
-            if self._too_large == TOO_LARGE_TIMES:
-                self.failed = GaveUp(lost.what, lost.to_do)
+        if isinstance(lost, TooLarge | Refused):
+            self._in_vain += 1
+            from_the_beginning = isinstance(lost, Refused) and self.commits == 0
+            if self._in_vain == IN_VAIN_TIMES or from_the_beginning:
+                self.failed = GaveUp(lost.what, lost.to_do) if isinstance(lost, TooLarge) else lost.not_allowed
                 raise self.failed
         await self._drop_all(lost.stage if isinstance(lost, TransactionLost) else "store", str(lost))
 

@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from tests.agents.commit.mock_cluster import MockCluster, mock_cluster
 
+from segue.errors import NotAllowed
 from segue_agents.commit import producing
 from segue_agents.commit.reactions import REACTIONS, Reaction, TransactionLost, classify
 from segue_agents.commit.transactions import Doubt, Transactions
@@ -115,6 +116,9 @@ def attempt(rig: Rig, api: str) -> tuple[str, str]:
         rig.commit(1)
     except TransactionLost as lost:
         return judged(rig, lost)
+    except NotAllowed as refused:  # of a right: a session that begins with it is no use
+        cause = refused.__cause__
+        return judged(rig, cause) if isinstance(cause, TransactionLost) else (COMMITS, "raised without a cause")
     return COMMITS, "recycled" if rig.doubts else "kept"
 
 
