@@ -34,13 +34,13 @@ def pseudonym(person: bytes) -> str:
 
 
 def stored_secret(folder: Path) -> str:
-    """The secret kept in a folder, made there when there is none; several processes agree on one. Raises OSError."""
+    """The secret kept in a folder, made there when there is none; several processes or threads agree on one. Raises OSError."""
     file = folder / SECRET_FILE
     with suppress(FileNotFoundError):
         return file.read_text(encoding="ascii")
     folder.mkdir(parents=True, exist_ok=True)
-    made = folder / f"{SECRET_FILE}.{os.getpid()}"
-    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    made = folder / f"{SECRET_FILE}.{secrets.token_hex(8)}"  # of this call alone
+    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as out:
             out.write(secrets.token_hex(32))

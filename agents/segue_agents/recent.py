@@ -17,8 +17,8 @@ TEXT_LENGTH: Final = 300
 LEVELS: Final = frozenset({"warning", "error", "critical"})
 FACTS: Final = frozenset({
     "again_in_s", "do", "error", "failed", "file", "folder", "id", "ids_pending", "kind", "library", "max_message_bytes",
-    "offset", "partition", "partitions", "reason", "records", "says", "seconds", "set_aside", "slot", "source", "stage", "topic",
-    "verdict", "why",
+    "offset", "partition", "partitions", "reason", "records", "says", "seconds", "set_aside", "slot", "source", "stage",
+    "topic", "verdict", "why",
 })  # fmt: skip
 TOLD_ELSEWHERE: Final = {"partition_stopped": frozenset({"error"})}
 """its error quotes what was wrong with a record; the partition's own row says why it is stopped"""
