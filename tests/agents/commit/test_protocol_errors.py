@@ -117,12 +117,11 @@ def attempt(rig: Rig, api: str) -> tuple[str, str]:
     except TransactionLost as lost:
         return judged(rig, lost)
     except NotAllowed as refused:  # of a right: a session that begins with it is no use
-        assert isinstance(refused.__cause__, TransactionLost)
         return judged(rig, refused.__cause__)
     return COMMITS, "recycled" if rig.doubts else "kept"
 
 
-def judged(rig: Rig, lost: TransactionLost) -> tuple[str, str]:
+def judged(rig: Rig, lost: Any) -> tuple[str, str]:
     kind = classify(lost.error)
     assert REACTIONS[lost.stage, kind] is lost.reaction
     (aborts,) = [p.aborts for ref in rig.producers if (p := ref()) is not None]
