@@ -34,7 +34,7 @@ def pseudonym(person: bytes) -> str:
 
 
 def stored_secret(folder: Path) -> str:
-    """The secret kept in a folder, made there when there is none; several processes or threads agree on one. Raises OSError."""
+    """The secret kept in a folder, made there when there is none; processes and threads agree on one. Raises OSError."""
     file = folder / SECRET_FILE
     with suppress(FileNotFoundError):
         return file.read_text(encoding="ascii")

@@ -27,7 +27,7 @@ from segue_agents.state.recovery import Recovery
 segue_agents.status.LOOP_LIMIT_S = 1.0
 recover, step = Recovery.recover, PartitionState.step
 def slowly(self, index, *rest):
-    self.progress(index, 0.25)
+    self.progress(index, 0.25, 300)
     while os.path.exists({folder!r} + "/restores") and not self.cancelled.is_set():
         time.sleep(0.05)
     return recover(self, index, *rest)
