@@ -14,10 +14,14 @@ KNOWN = {ENVIRONMENT_PREFIX + row.name.upper() + ("_FILE" if row.secret else "")
 
 
 @pytest.mark.parametrize("place", worker_environments())
-def test_a_worker_is_told_what_it_understands(place: str) -> None:
-    """Every SEGUE_ variable is a setting, and together they are settings that a worker takes."""
+def test_a_worker_is_told_what_it_understands(place: str, tmp_path: Path) -> None:
+    """Every SEGUE_ variable is a setting, and together they are settings that a worker takes, with files of secrets."""
     given = worker_environments()[place]
     assert set(given) - KNOWN == set()
+    for name in [n for n, value in given.items() if "/secrets/" in value]:
+        file = tmp_path / name
+        file.write_text("client.id=worker\n" if name.endswith("_CONFIG") else 64 * "a")
+        given[name] = str(file)
     settings = Settings.load({}, given)
     assert settings.data_dir == Path("/var/lib/segue")
     assert settings.rules == Path("/etc/segue/rules")
