@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RULES = "--rules examples/shop"
 STANDING = ("segue up", f"segue run {RULES}", "segue watch", 'segue send "Product Viewed" --person ada product_id=42',
-            "segue down")  # fmt: skip
+            "segue status", f"segue doctor {RULES}", "segue down")  # fmt: skip
 NO_BROKER = (
     "segue check examples/shop",
     f"segue replay examples/events.jsonl {RULES} --until 2026-11-24T10:30:00Z",
@@ -67,7 +67,7 @@ def test_commands_that_need_no_broker(command: str) -> None:
 
 def test_a_kafka_that_stays(tmp_path: Path) -> None:
     """up, run, send, watch, down as the page has them, in its order but for the watcher, which must have begun."""
-    up, work, watch, send, down = STANDING
+    up, work, watch, send, status, doctor, down = STANDING
     where = {"SEGUE_BROKER_DIR": str(tmp_path / "broker"), "SEGUE_DATA_DIR": str(tmp_path / "data")}
     assert run(up, **where).returncode == 0
     environment = os.environ | where
@@ -82,6 +82,9 @@ def test_a_kafka_that_stays(tmp_path: Path) -> None:
             assert run(send, **where).returncode == 0
         watched = run(f"{watch} --from-beginning -n 2 --seconds 40", **where)
         assert "ada  entered  behavior_high_intent" in watched.stdout, (tmp_path / "worker.log").read_text()
+        for command, says in ((status, "running, ready"), (doctor, "ok")):
+            done = run(command, **where)
+            assert (done.returncode, says in done.stdout) == (0, True), done.stdout + done.stderr
     finally:
         worker.terminate()
         worker.wait(20)
