@@ -34,12 +34,12 @@ from segue_agents.codecs.schemas_on_disk import SchemaFolder
 from segue_agents.codecs.written_schema import written_schema_id
 from segue_agents.commit.committer import make_committer
 from segue_agents.config.kafka import risks
-from segue_agents.logs import Host, configure_logs, name_persons, writes_json
+from segue_agents.logs.recent import Recent
+from segue_agents.logs.setup import Host, configure_logs, name_persons, writes_json
 from segue_agents.metrics import Metrics
 from segue_agents.outside import Outside, wall_ms
-from segue_agents.recent import Recent
-from segue_agents.rights import check_rights
 from segue_agents.rule_files import load_plan
+from segue_agents.security.rights import check_rights
 from segue_agents.settings import Settings
 from segue_agents.state.progress import RestoreProgress
 from segue_agents.state.slot import Slot

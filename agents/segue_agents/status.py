@@ -19,8 +19,8 @@ from segue.plan import Plan
 from segue.rules.files import read_file
 from segue_agents.config.kafka import TABLE
 from segue_agents.config.kafka import shown as shown_properties
+from segue_agents.logs.recent import Line, Recent
 from segue_agents.outside import Outside
-from segue_agents.recent import Line, Recent
 from segue_agents.rule_files import read_rules
 from segue_agents.settings import Settings, table
 from segue_agents.version import installed_version

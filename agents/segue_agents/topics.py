@@ -17,12 +17,12 @@ import segue_schemas
 from segue.catalog import Catalog
 from segue.errors import ConfigError, NotAllowed, Unreachable
 from segue.limits import STATE_BYTES
+from segue_agents.security.wire import principal_of
 from segue_agents.settings import Settings
 from segue_agents.transport.asking import ANSWER_WITHIN_S, metadata, partition_counts
 from segue_agents.transport.clients import common_config
 from segue_agents.transport.opening import open_admin
 from segue_agents.transport.refusals import is_refusal, raise_refusal
-from segue_agents.wire import principal_of
 
 _DAY_MS: Final = 86_400_000
 DELETE_RETENTION_MS: Final = _DAY_MS

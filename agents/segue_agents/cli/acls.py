@@ -14,7 +14,7 @@ import typer
 from segue_agents.cli.places import AppOption, BrokerOption, SourcesOption, write_table
 
 if TYPE_CHECKING:
-    from segue_agents.rights import Right
+    from segue_agents.security.rights import Right
 
 
 class AclsFormat(StrEnum):
@@ -68,7 +68,7 @@ def acls(
         segue acls worker --principal User:segue --format kafka-acls    commands for Kafka's kafka-acls.sh
         segue acls consumer --json                                      of those who read the changes
     """
-    from segue_agents.rights import Role, rights_of
+    from segue_agents.security.rights import Role, rights_of
     from segue_agents.settings import Settings
 
     given = {"app_id": app_id, "sources": sources, "output_topic": output_topic, "guarantee": guarantee, "clock": clock,

@@ -30,7 +30,7 @@ from segue_agents.cli import (
     worker,
 )
 from segue_agents.cli.manners import INTERRUPTED, Group, teach
-from segue_agents.tracebacks import print_without_values
+from segue_agents.logs.tracebacks import print_without_values
 from segue_agents.version import installed_version
 
 app = typer.Typer(

@@ -110,7 +110,7 @@ def pseudonym(
         segue config pseudonym ada
         segue config pseudonym - < id.txt           past the shell's history
     """
-    from segue_agents import pseudonyms
+    from segue_agents.logs import pseudonyms
 
     settings = Loaded.of({"app_id": app_id}, os.environ).settings
     if settings.log_secret is not None:

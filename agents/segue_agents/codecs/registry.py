@@ -27,8 +27,8 @@ from urllib.parse import quote, urlsplit
 from segue.errors import ConfigError
 from segue.limits import WRITER_SCHEMA_BYTES
 from segue_agents.key_values import read_key_values
+from segue_agents.security.wire import refuse_registry_password
 from segue_agents.settings import Settings
-from segue_agents.wire import refuse_registry_password
 
 CONNECT_WITHIN_S: Final = 5.0
 ANSWER_WITHIN_S: Final = 10.0

@@ -11,8 +11,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from segue_agents.backoff import Backoff
 from segue_agents.commit.reactions import REACTIONS, Reaction, Refused, Stage, TooLarge, TransactionLost, classify, said
+from segue_agents.logs.pseudonyms import pseudonym
 from segue_agents.outside import Outside
-from segue_agents.pseudonyms import pseudonym
 from segue_agents.transport.refusals import is_refusal, missing_right
 
 Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]] | None]

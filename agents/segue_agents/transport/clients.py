@@ -14,10 +14,10 @@ from segue.limits import STATE_BYTES
 from segue_agents.config.kafka import REFUSED, KafkaProperties, Role, for_role, is_secret
 from segue_agents.config.rows import HIDDEN
 from segue_agents.key_values import read_key_values
+from segue_agents.security.wire import refuse_unsafe
 from segue_agents.settings import Settings
 from segue_agents.transport.asking import ANSWER_WITHIN_S
 from segue_agents.transport.refusals import raise_refusal
-from segue_agents.wire import refuse_unsafe
 
 
 def common_config(settings: Settings) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from segue.errors import ConfigError
+from segue_agents.security.wire import IN_CLEAR, hosts_of, principal_of, protocol_of, without_secrets
 from segue_agents.transport.handshake import certificate_trouble, speaks_tls
-from segue_agents.wire import IN_CLEAR, hosts_of, principal_of, protocol_of, without_secrets
 
 KEPT: Final = 16
 _PREFIX: Final = re.compile(r"^\S*?(?:://)?([^/\s]+?:\d+)/\S+: ")

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from segue_agents.cli.application import app
 from segue_agents.config.kafka import refusal
-from segue_agents.rights import Role
-from segue_agents.wire import refuse_unsafe
+from segue_agents.security.rights import Role
+from segue_agents.security.wire import refuse_unsafe
 
 PAGE = (Path(__file__).parents[3] / "docs" / "operate" / "security.md").read_text(encoding="utf-8")
 

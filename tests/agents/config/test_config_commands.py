@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from segue_agents import pseudonyms
+from segue_agents.logs import pseudonyms
 from segue_agents.settings import table
 
 SECRET = "hunter2-hunter2-hunter2"

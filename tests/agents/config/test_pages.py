@@ -13,7 +13,7 @@ import pytest
 from segue_agents.config.kafka import REFUSED, RISKY
 from segue_agents.config.reading import OTHER_VARIABLES, flag_of
 from segue_agents.config.rows import Row
-from segue_agents.log_events import EVENTS, KEYS
+from segue_agents.logs.events import EVENTS, KEYS
 from segue_agents.settings import Settings, table
 
 DOCS = Path(__file__).parents[3] / "docs" / "operate"

@@ -17,10 +17,10 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from segue.errors import ConfigError
-from segue_agents import pseudonyms
-from segue_agents.logs import configure_logs, name_persons, writes_json
+from segue_agents.logs import pseudonyms
+from segue_agents.logs.setup import configure_logs, name_persons, writes_json
+from segue_agents.logs.tracebacks import WITHHELD, lines_of, text_of
 from segue_agents.settings import Secret, Settings
-from segue_agents.tracebacks import WITHHELD, lines_of, text_of
 
 ADA = "ada@example.org"
 

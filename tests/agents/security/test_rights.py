@@ -17,7 +17,7 @@ from tests.agents.security.forked import ForkedApp
 from tests.agents.security.secured import USER, Secured, written
 from tests.agents.worker.conftest import wait_until
 
-from segue_agents.rights import Right, Role, missing_rights, rights_of
+from segue_agents.security.rights import Right, Role, missing_rights, rights_of
 from segue_agents.topics import clock_topic, dead_letters_topic
 
 REFUSED = 3

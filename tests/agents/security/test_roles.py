@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from segue.errors import NotAllowed
 from segue_agents.cli.application import app as cli
-from segue_agents.rights import Right, Role, rights_of
+from segue_agents.security.rights import Right, Role, rights_of
 from segue_agents.settings import Settings
 from segue_agents.topics import create_topics, dead_letters_topic, needed_topics, state_topic
 

@@ -14,7 +14,7 @@ from tests.agents.security.secured import USER, Secured, written
 from tests.agents.worker.conftest import wait_until
 
 from segue.errors import Unreachable
-from segue_agents.rights import Role, check_rights, rights_of
+from segue_agents.security.rights import Role, check_rights, rights_of
 from segue_agents.settings import Settings
 
 SECRET = "Wrong-Horse-9"

@@ -9,9 +9,9 @@ import pytest
 from segue.errors import ConfigError
 from segue_agents.codecs.registry import USER_INFO, open_registry
 from segue_agents.config.rows import HIDDEN
+from segue_agents.security.wire import is_loopback, principal_of, refuse_plaintext, refuse_unsafe, without_secrets
 from segue_agents.settings import Settings
 from segue_agents.transport.clients import changelog_config, clock_config, common_config, producer_config, source_config
-from segue_agents.wire import is_loopback, principal_of, refuse_plaintext, refuse_unsafe, without_secrets
 
 TLS = {"security.protocol": "SASL_SSL"}
 OIDC = "sasl.oauthbearer.token.endpoint.url"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from segue_agents.recent import Line
+from segue_agents.logs.recent import Line
 from segue_agents.settings import Settings
 from segue_agents.status import Commits, PartitionStatus, Pulse, RuleFile, Rules, Status, Stopped, shown_settings
 

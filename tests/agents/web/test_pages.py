@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.agents.web.made import NOW_MS, partition, restoring, status, stopped
 
-from segue_agents.recent import KEPT, TEXT_LENGTH, Line, Recent
+from segue_agents.logs.recent import KEPT, TEXT_LENGTH, Line, Recent
 from segue_agents.settings import Settings
 from segue_agents.status import RuleFile, Rules, Status, shown_settings
 from segue_agents.web.access import Access, Caller

@@ -17,8 +17,8 @@ from segue.errors import ConfigError
 from segue.limits import STATE_BYTES
 from segue_agents.commit.committer import RESTART_EXIT_CODE, make_committer
 from segue_agents.commit.reactions import TooLarge
+from segue_agents.logs.pseudonyms import pseudonym
 from segue_agents.outside import Outside
-from segue_agents.pseudonyms import pseudonym
 from segue_agents.topics import check_changelog, ready_topics, state_topic
 from segue_agents.transport.clients import producer_config
 

@@ -1,6 +1,6 @@
 """Logs: one line an event that matters, JSON on a pipe and colours on a terminal, and nobody's id or deeds in it.
 
-Everything a worker says goes through one renderer: our events (`log_events` is their list), and what Faust, librdkafka
+Everything a worker says goes through one renderer: our events (`events` is their list), and what Faust, librdkafka
 and Python say of themselves, as the event `library_says`. A person who has to be named is named by `pseudonyms`.
 """
 
@@ -21,10 +21,10 @@ from typing import Any, Final, TextIO
 import faust
 import structlog
 
-from segue_agents import pseudonyms
-from segue_agents.recent import Recent
+from segue_agents.logs import pseudonyms
+from segue_agents.logs.recent import Recent
+from segue_agents.logs.tracebacks import lines_of, text_of
 from segue_agents.settings import Settings
-from segue_agents.tracebacks import lines_of, text_of
 
 _log = structlog.get_logger(__name__)
 SAID_AGAIN_AFTER_S: Final = 10.0

@@ -12,13 +12,13 @@ from typing import Any, Final, Literal, NamedTuple
 
 from confluent_kafka import KafkaException, TopicCollection
 
+from segue_agents.security.wire import principal_of, refuse_plaintext
 from segue_agents.settings import Settings
 from segue_agents.topics import clock_topic, dead_letters_topic, input_topics, state_topic
 from segue_agents.transport.asking import ANSWER_WITHIN_S, metadata
 from segue_agents.transport.clients import common_config
 from segue_agents.transport.opening import open_admin
 from segue_agents.transport.refusals import is_refusal, refusal
-from segue_agents.wire import principal_of, refuse_plaintext
 
 
 class Role(StrEnum):
