@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from segue_agents.embedded import server
-from segue_agents.processes import end
+from segue_agents.processes import dies_with_parent, end
 
 SEGMENT_BYTES = 32 << 20
 """small, so that what has been checked can be deleted and its room is free again"""
@@ -48,7 +48,7 @@ class ChaosBroker:
         with server.log_file(self.folder).open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                preexec_fn=server._dies_with_parent(),  # noqa: PLW1509 (calls nothing but prctl)
+                preexec_fn=dies_with_parent(),  # noqa: PLW1509 (calls nothing but prctl)
             )  # fmt: skip
 
     def wait(self) -> None:
@@ -74,19 +74,13 @@ class ChaosBroker:
             end(process, STOP_WITHIN_S)
 
     def _properties(self, logs: Path) -> str:
-        text = server.PROPERTIES.format(port=self.port, controller_port=self._controller, log_dir=logs.resolve())
-        lines = []
-        for line in text.splitlines():
-            if line.startswith("listeners="):
-                line += f",PROXIED://127.0.0.1:{self.behind_proxy}"  # noqa: PLW2901 (the line, made longer)
-            elif line.startswith("advertised.listeners="):
-                line += f",PROXIED://127.0.0.1:{self.proxy_port}"  # noqa: PLW2901
-            elif line.startswith("listener.security.protocol.map="):
-                line += ",PROXIED:PLAINTEXT"  # noqa: PLW2901
-            lines.append(line)
-        assert sum("PROXIED" in line for line in lines) == 3, "the embedded broker's listeners are written differently now"
-        more = [
-            "inter.broker.listener.name=PLAINTEXT", f"log.segment.bytes={SEGMENT_BYTES}", "message.max.bytes=8000000",
-            "log.segment.delete.delay.ms=1000", "log.retention.check.interval.ms=10000",
-        ]
-        return "\n".join([*lines, *more, ""])
+        return server._properties(self.port, self._controller, logs.resolve(), server.Extras(
+            listeners=(f"PROXIED://127.0.0.1:{self.behind_proxy}",),
+            properties={
+                "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port},PROXIED://127.0.0.1:{self.proxy_port}",
+                "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",
+                "inter.broker.listener.name": "PLAINTEXT", "log.segment.bytes": str(SEGMENT_BYTES),
+                "message.max.bytes": "8000000", "log.segment.delete.delay.ms": "1000",
+                "log.retention.check.interval.ms": "10000",
+            },
+        ))  # fmt: skip

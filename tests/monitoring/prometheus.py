@@ -15,8 +15,8 @@ from typing import Any, Final, Self
 
 import yaml
 
-from segue_agents.embedded.server import _dies_with_parent, free_ports
-from segue_agents.processes import end
+from segue_agents.embedded.server import free_ports
+from segue_agents.processes import dies_with_parent, end
 
 READY_WITHIN_S: Final = 30.0
 STOP_WITHIN_S: Final = 5.0
@@ -53,7 +53,7 @@ class Prometheus:
                 [self._program, f"--config.file={self._folder / 'prometheus.yml'}",
                  f"--storage.tsdb.path={self._folder / 'data'}", f"--web.listen-address=127.0.0.1:{port}"],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                preexec_fn=_dies_with_parent(),  # noqa: PLW1509 (calls nothing but prctl)
+                preexec_fn=dies_with_parent(),  # noqa: PLW1509 (calls nothing but prctl)
             )  # fmt: skip
         self.address = f"http://127.0.0.1:{port}"
         try:

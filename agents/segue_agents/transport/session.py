@@ -108,8 +108,8 @@ class Session:
 
     @property
     def lags(self) -> dict[tuple[str, int], int]:
-        """Topic, index -> records that wait for their commit. From any thread."""
-        return {key: records for key, (records, _) in self.lag.waiting.items()}
+        """Topic of a source, index -> records that wait for their commit. From any thread."""
+        return {key: records for key, (records, _) in self.lag.waiting.items() if key[0] != self._clock_topic}
 
     @property
     def all_run(self) -> bool:

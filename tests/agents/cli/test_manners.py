@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -296,12 +297,22 @@ def test_the_page_has_every_exit_code() -> None:
 
 def test_interrupted_is_130() -> None:
     """^C ends a command with 128 + SIGINT, without a traceback."""
-    code = "import os, signal, threading, time; threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start(); "
-    code += "import segue_agents.cli as c; c.main(['replay', '-', '--rules', 'examples/shop'])"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+    code = "import segue_agents.cli as c; c.main(['replay', '-', '--rules', 'examples/shop', '--json'])"
+    event = (ROOT / EVENTS).read_bytes().splitlines(keepends=True)
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, cwd=ROOT) as process:
+        assert process.stdin is not None
         assert process.stderr is not None
+        process.stdin.write(b"".join(event))
+        process.stdin.flush()
+        time.sleep(1.5)
+        for _ in range(10):  # what it hits while modules are still being imported may be lost there
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+                break
         said = process.stderr.read().decode()
-        assert process.wait(30) == INTERRUPTED
+        assert process.wait(1) == INTERRUPTED
     assert "Traceback" not in said
     assert signal.SIGINT + 128 == INTERRUPTED
 

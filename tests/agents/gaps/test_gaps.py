@@ -241,7 +241,7 @@ def test_a_worker_that_joins_meanwhile_fences_it(site: Site, monkeypatch: pytest
     site.delete_records({0: was[0] + 1})
     found = find_gaps(site.settings)
     made: list[Any] = []
-    monkeypatch.setattr(gaps, "Consumer", lambda config: made.append(Consumer(config)) or made[-1])
+    monkeypatch.setattr(gaps, "open_consumer", lambda config: made.append(Consumer(config)) or made[-1])
     with gaps._alone(site.settings) as group:
         other = Consumer({"bootstrap.servers": site.settings.bootstrap, "group.id": site.settings.app_id,
                           "partition.assignment.strategy": "range"})

@@ -161,14 +161,15 @@ store.WRITE_BUFFER_BYTES = 64 << 10
 """
 
 
+@pytest.mark.timeout(240)
 def test_a_worker_waits_for_room(small_disk: Path, app: Any) -> None:
     """The disk fills while it works: it takes nothing more and stays in its group; with room again it goes on, and every
     change is there once."""
     app.settings = dataclasses.replace(app.settings, data_dir=small_disk / "state")
     app.start(plant=SMALL_BUFFERS, max_poll_interval_ms=10_000, session_timeout_ms=6_000)
     wait_until(lambda: app.said("partition_ready") == 2, "partitions")
-    filler = _fill_up(small_disk, left_bytes=200 << 10)
-    until = time.monotonic() + 40
+    filler = _fill_up(small_disk, left_bytes=60 << 10)
+    until = time.monotonic() + 100
     while not app.said("store_full"):
         assert time.monotonic() < until, app.log().read_text()
         app.publish(2_000, persons=2_000)

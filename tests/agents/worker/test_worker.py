@@ -119,6 +119,10 @@ def test_killed_between_the_transaction_and_the_store(app: App) -> None:
     """The store is behind what was committed, and the next start brings it up from the changelog."""
     app.publish(300)
     app.start(plant=KILLED_BEFORE_THE_STORE, batch_rows=20)
+    until = time.monotonic() + 30
+    while app.workers["0"].poll() is None and time.monotonic() < until:  # how many commits 300 events take is not said
+        app.publish(20)
+        time.sleep(0.2)
     assert app.exit_code() == -signal.SIGKILL
     app.start()
     app.wait_for_all()
