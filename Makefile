@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml uv.lock
 	@touch $@
 
 test: setup ## run the tests, against a real Kafka; ARGS="-k name" picks
-	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 simulate: setup ## simulated failures, each from a number: make simulate SEEDS=1000000; ARGS="--replay 17" tells one
 	@PYTHONPATH=. $(BIN)/python -m tests.simulator --seeds $(SEEDS) $(ARGS)
