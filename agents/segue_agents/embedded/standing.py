@@ -122,9 +122,18 @@ def _end(data_dir: Path, pid: int) -> None:
         while time.monotonic() < until:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)  # ours when the same process started it: else it stays as a zombie
-            if not _runs(data_dir, pid):
+            if not _runs(data_dir, pid) and not _is_leaving(pid):
                 return
             time.sleep(0.05)
+
+
+def _is_leaving(pid: int) -> bool:
+    """Linux: its memory is gone, and with it what its command was, but not yet its ports and locks."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        return state not in "ZX" and not Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _runs(data_dir: Path, pid: int) -> bool:

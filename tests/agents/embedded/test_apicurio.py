@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.agents.embedded.test_broker import is_alive, wait_until_gone
+from tests.agents.embedded.test_broker import wait_until_gone
 
 from segue.errors import Unreachable
 from segue_agents.codecs.registry import Registry
@@ -108,7 +108,7 @@ def test_a_standing_registry(fetched: None, tmp_path: Path) -> None:
         assert status(tmp_path) is None  # no broker: that is another process
     finally:
         assert down(tmp_path)
-    assert not is_alive(running.pid)
+    wait_until_gone(running.pid)
     assert not down(tmp_path)
 
 

@@ -6,10 +6,11 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from typing import Any, Final
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
+    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -39,10 +40,10 @@ class Kafka:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._said: list[logging.LogRecord] = []
-        logger = logging.Logger("segue.doctor")  # noqa: LOG001 (of its own: nobody else is to hear it)
-        logger.addHandler(_Into(self._said))
+        self._logger = logging.Logger("segue.doctor")  # noqa: LOG001 (of its own: nobody else is to hear it)
+        self._logger.addHandler(_Into(self._said))
         # librdkafka tells what the brokers speak in its log of features, and nowhere else
-        self._admin = AdminClient({**common_config(settings), "logger": logger, "debug": "feature"})
+        self._admin = AdminClient({**common_config(settings), "logger": self._logger, "debug": "feature"})
 
     def cluster(self) -> Cluster:
         """Connects. Raises KafkaException, with the client's own last word on why."""
@@ -151,17 +152,19 @@ class Kafka:
     def _committed(self, wanted: list[Any]) -> dict[Partition, int]:
         if not wanted:
             return {}
-        group, until = self._settings.app_id, time.monotonic() + ANSWER_S
-        request = [ConsumerGroupTopicPartitions(group, wanted)]
-        while True:
-            try:
-                found = self._admin.list_consumer_group_offsets(request, request_timeout=ANSWER_S)[group].result()
-            except KafkaException as error:
-                if error.args[0].code() not in LOADING or time.monotonic() > until:
-                    raise
-                time.sleep(0.2)
-                continue
-            return {(p.topic, p.partition): p.offset for p in found.topic_partitions if p.error is None and p.offset >= 0}
+        until = time.monotonic() + ANSWER_S
+        # by a consumer that is no member: librdkafka's admin client may crash over a group's offsets
+        config = {**common_config(self._settings), "group.id": self._settings.app_id, "enable.auto.commit": False}
+        with closing(Consumer({**config, "logger": self._logger})) as consumer:
+            while True:
+                try:
+                    found = consumer.committed(wanted, timeout=ANSWER_S)
+                except KafkaException as error:
+                    if error.args[0].code() not in LOADING or time.monotonic() > until:
+                        raise
+                    time.sleep(0.2)
+                    continue
+                return {(p.topic, p.partition): p.offset for p in found if p.error is None and p.offset >= 0}
 
     # --- what its log says
 
