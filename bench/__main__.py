@@ -14,6 +14,7 @@ import tempfile
 from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from bench import report, results
 from bench.backlog import Published
@@ -33,6 +34,7 @@ def main() -> int:
     run.add_argument("--broker", default="", help="host:port; an embedded one of its own when not given")
     run.add_argument("--runs", type=int, default=3)
     run.add_argument("--workload", type=Path, help="the reference workload's folder, with its peers; they need port 19092")
+    run.add_argument("--label", default="", help="set apart in the report, as for another Python: added to the names")
     run.add_argument("--out", type=Path, help="the result's file; default bench/results/DATE-COMMIT.json")
     told = commands.add_parser("report")
     told.add_argument("result", type=Path, nargs="?")
@@ -54,6 +56,13 @@ def _run(arguments: argparse.Namespace) -> int:
     workloads = [s for s in chosen if isinstance(s, Scenario)]
     if arguments.workload is None and not arguments.names:
         workloads = [s for s in workloads if not isinstance(s.shape, Published)]
+    label = f", {arguments.label}" if arguments.label else ""
+
+    def keep(ran: dict[str, Any]) -> None:
+        for name, figures in ran.items():
+            result["scenarios"][name + label] = {**figures, "title": figures["title"] + label, "command": name}
+        results.save(result, file)
+
     with ExitStack() as stack:
         broker = arguments.broker
         if not broker:
@@ -61,15 +70,13 @@ def _run(arguments: argparse.Namespace) -> int:
             broker = stack.enter_context(Broker(Path(folder), PORT if arguments.workload else None)).bootstrap
         try:
             for _, same in groupby(workloads, key=lambda s: (s.shape, s.times)):
-                result["scenarios"] |= run_workers(same, broker, arguments.runs, arguments.workload, _say)
-                results.save(result, file)
+                keep(run_workers(same, broker, arguments.runs, arguments.workload, _say))
         except Inexact as error:
             _say(str(error))
             return 1
         for script in (s for s in chosen if isinstance(s, Script)):
             if (ran := run_script(script, broker, arguments.runs, _say)) is not None:
-                result["scenarios"][script.name] = ran
-                results.save(result, file)
+                keep({script.name: ran})
     print(file)
     return 0
 

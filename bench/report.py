@@ -44,7 +44,7 @@ def page(scenarios: dict[str, dict[str, Any]]) -> list[str]:
     for name, s in scenarios.items():
         if spread(s["runs"], "events_per_s") is None:
             continue
-        lines.append(_row(f"{s['title']} (`{name}`)", s["runs"], s["sitting"]))
+        lines.append(_row(f"{s['title']} (`{s.get('command', name)}`)", s["runs"], s["sitting"]))
         for peer, runs in s.get("peers", {}).items():
             lines += [_row(f"the same, {peer}{_wrong(runs)}", runs, s["sitting"]), _ratios(peer, s["runs"], runs)]
     if not any(s.get("peers") for s in scenarios.values()):
@@ -53,7 +53,8 @@ def page(scenarios: dict[str, dict[str, Any]]) -> list[str]:
         lines += ["", f"![{title}](performance-{key.replace('_', '-')}.svg)"] if _any(scenarios, key) else []
     for name, s in scenarios.items():
         if spread(s["runs"], "events_per_s") is None:
-            lines += ["", f"## {s['title']}", "", *_figures(s["runs"]), "", f"`python -m bench run {name}`"]
+            command = s.get("command", name)
+            lines += ["", f"## {s['title']}", "", *_figures(s["runs"]), "", f"`python -m bench run {command}`"]
     return [*lines, "", "## To see it again", "",
             "`make bench` runs the short scenarios, `make bench-full` all others, `python -m bench run NAME` one.", "",
             *_sittings(s["sitting"] for s in scenarios.values())]  # fmt: skip

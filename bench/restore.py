@@ -31,6 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -77,7 +78,7 @@ def main() -> int:
 def states(engine: Engine, persons: int) -> Iterator[tuple[bytes, bytes]]:
     """Keys in no order, states as the engine's: when next due, the layout's tag, and as much as a real one has."""
     chance = random.Random(1)
-    filling = [chance.randbytes(90) + bytes(100) for _ in range(1_000)]
+    filling = [msgspec.msgpack.encode([0, chance.randbytes(90) + bytes(95)]) for _ in range(1_000)]
     due_ms, tag = 1_790_000_000_000, engine.program.layout.tag
     for n in range(persons):
         person = b"person-%09d-%05d" % (n * 7_919 % persons, n % 99_991)
@@ -102,7 +103,8 @@ def fill(settings: Settings, engine: Engine, persons: int, partitions: int) -> l
         for index in range(partitions):
             written[index] += counts[index]
             after = {"site": written[index]}
-            checkpoint = Checkpoint(engine.program.layout.id, 0, 0, after, offsets[index], states=counts[index])
+            checkpoint = Checkpoint(engine.program.layout.id, 0, 0, after, offsets[index], states=counts[index],
+                                    members=[0] * len(engine.plan.segments))  # fmt: skip
             producer.produce(topic, checkpoint.encode(), KEY, index)
             offsets[index] = after
         producer.commit_transaction()

@@ -102,7 +102,8 @@ def fill(settings: Settings, persons: int, partitions: int) -> None:
             producer.produce(topic, due + state[8:], person, n % partitions)
             counts[n % partitions] += 1
         for index, count in enumerate(counts):
-            checkpoint = Checkpoint(engine.program.layout.id, 0, 0, offsets, previous, states=count)
+            checkpoint = Checkpoint(engine.program.layout.id, 0, 0, offsets, previous, states=count,
+                                    members=[0] * len(engine.plan.segments))  # fmt: skip
             producer.produce(topic, checkpoint.encode(), KEY, index)
         producer.send_offsets_to_transaction(
             [TopicPartition(t, i, 0) for t in offsets for i in range(partitions)], group.consumer_group_metadata()

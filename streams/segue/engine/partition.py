@@ -96,7 +96,14 @@ class PartitionState:
         States of other rules count by the segments that are in both. Raises StateError for rules nobody has told of.
         """
         segments = (1 << len(self.member_counts)) - 1
-        for (tag, bits), persons in Counter((e[8:12], _head(e[12:]).bits) for _, e in stored).items():
+        try:
+            counted = Counter((e[8:12], _head(e[12:]).bits) for _, e in stored)
+        except msgspec.MsgspecError as error:
+            raise StateError(
+                f"A stored state of partition {self.partition} cannot be read: {error}.",
+                "Remove the partition's folder: it is restored from the changelog.",
+            ) from error
+        for (tag, bits), persons in counted.items():
             if tag == self._tag:
                 mine = unpacked(bits) & segments
             elif tag in self._migrations:

@@ -6,6 +6,7 @@ import pytest
 from tests.streams.engine.driving import MINUTE, T0, Run
 from tests.streams.engine.oracle import Event
 
+from segue.errors import StateError
 from segue.rules import tree as t
 
 RULES = t.RuleSet((t.Segment("behavior_three", when=t.Count(t.Events(("view",)), ">=", 3, None, t.Last(10 * MINUTE))),), ())
@@ -51,3 +52,14 @@ def test_a_state_that_grows_counts_as_what_it_is() -> None:
     assert run.state.bytes_in_memory == 0
     run.state.load(b"a", encoded[b"a"])
     assert run.state.bytes_in_memory == len(encoded[b"a"])
+
+
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x01", b"\x91\xa1x"])
+def test_a_state_that_is_none_is_said_to_be(body: bytes) -> None:
+    """Where members are counted, as where timers are noted."""
+    run = filled()
+    head = run.state.encode(b"a")[:12]
+    with pytest.raises(StateError, match="cannot be read"):
+        run.state.count_members([(b"a", head + body)])
+    with pytest.raises(StateError, match="fewer than"):
+        run.state.restore([(b"a", head[:11])])
