@@ -96,7 +96,7 @@ def parsed(said: str) -> dict[str, Any]:
     """
     found = _SAID.search(said)
     check = re.search(r"identical (\d+), missing (\d+), extra (\d+)", said)
-    if found is None or check is None:
+    if found is None or check is None or check[1] == "0":  # with nothing right it has not run
         raise SystemExit(f"The peer said nothing that could be read. Its last words: {said[-600:]}")
     numbers = {key: float(text.replace(",", "")) for key, text in found.groupdict().items()}
     whole = {key: int(numbers.pop(key)) for key in ("events", "events_per_s", "peak_mb")}
