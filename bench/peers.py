@@ -80,7 +80,7 @@ def run(
     built = os.environ.get("BUILD") or str(Path(__file__).parents[1] / ".bench" / "peers")
     environment = os.environ | {
         "SUFFIX": suffix, "N": str(events), "ORACLE": str(oracle), "PY": python(), "BUILD": f"{built}/{peer.name}",
-        "JOPT": f"-XX:+UseParallelGC {jvm}".strip(),
+        "JOPT": f"-XX:+UseParallelGC {jvm}".strip(), "STATE": str(scratch / "state"),
     }  # fmt: skip
     mode = peer.modes.get(guarantee) or next(iter(peer.modes.values()))
     arguments = [a.format(suffix=suffix, oracle=oracle, mode=mode) for a in peer.arguments]
