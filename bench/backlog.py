@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.exactness import Changes, expected
-from bench.filling import PARTITIONS, declare, drop, fill
+from bench.filling import PARTITIONS, declare, delete, drop, fill, topics
 from bench.generator import Shape
 from bench.peers import PORT
 
@@ -45,9 +45,11 @@ class Backlog:
         return changes
 
     def drop(self, bootstrap: str) -> None:
-        """The topics; the workload's stay, as its programs know them by name."""
+        """The topics; the workload's own stay, as its programs know them by name, and a part of them goes."""
         if self.oracle is None:
             drop(bootstrap, self.suffix)
+        elif self.suffix:
+            delete(bootstrap, topics(self.suffix))
 
 
 def filled(bootstrap: str, shape: Shape | Published, times: int, workload: Path | None, folder: Path, say: Say) -> Backlog:

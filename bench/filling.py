@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from confluent_kafka import Producer
@@ -63,6 +64,11 @@ def fill(bootstrap: str, suffix: str, shape: Shape, times: int = 1) -> int:
 def drop(bootstrap: str, suffix: str) -> None:
     """Deletes every topic of a run."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    mine = [t for t in admin.list_topics(timeout=10).topics if suffix in t]
-    for future in (admin.delete_topics(mine) if mine else {}).values():
+    delete(bootstrap, [t for t in admin.list_topics(timeout=10).topics if suffix in t])
+
+
+def delete(bootstrap: str, names: Sequence[str]) -> None:
+    """Deletes these topics, which are there."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in (admin.delete_topics(list(names)) if names else {}).values():
         future.result()
