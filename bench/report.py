@@ -95,7 +95,10 @@ def _wrong(runs: list[dict[str, Any]]) -> str:
 
 
 def _cell(found: tuple[float, float, float] | None) -> str:
-    return "" if found is None else f"{_number(found[0])} ({_number(found[1])} to {_number(found[2])})"
+    if found is None:
+        return ""
+    median, least, greatest = map(_number, found)
+    return median if least == greatest else f"{median} ({least} to {greatest})"
 
 
 def _number(value: float) -> str:
