@@ -79,14 +79,16 @@ class SegueApp(faust.App):
     slot: Slot
 
 
-def create_app(settings: Settings, plan: Plan | None = None, recent: Recent | None = None) -> SegueApp:
+def create_app(
+    settings: Settings, plan: Plan | None = None, recent: Recent | None = None, access: Access | None = None
+) -> SegueApp:
     """Everything wired, nothing started; the slot and the web port are taken. `plan`: of the settings' rules, when they
-    have been read. `recent`: what the log's warnings and errors go to.
+    have been read. `recent`: what the log's warnings and errors go to. `access`: to the web port, when that has been read.
 
     With a registry it is asked for the id of the changes' schema, which may take seconds.
     Raises RuleError, ContractError, ConfigError, StateError, Unreachable.
     """
-    access = Access(settings, os.environ)
+    access = access or Access(settings, os.environ)
     plan = plan or load_plan(settings.rules, settings.sources)
     engine = Engine(plan)
     metrics = Metrics()
@@ -142,11 +144,11 @@ def run_worker(settings: Settings, plan: Plan | None = None) -> int:
     name_persons(settings)
     try:
         _say_risks(settings)
-        Access(settings, os.environ)  # what is wrong with it is said before Kafka is asked for anything
+        access = Access(settings, os.environ)  # what is wrong with it is said before Kafka is asked for anything
         try_clients(settings)
         check_rights(settings)
         partitions = ready_topics(settings)
-        app = create_app(settings, plan, recent)
+        app = create_app(settings, plan, recent, access)
     except SegueError as error:
         return _exit_code(_all_missing(settings, error), settings)
     url = str(app.web_server_url)

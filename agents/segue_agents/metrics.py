@@ -11,7 +11,6 @@ import platform
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib import metadata
 from typing import Any, Final, Literal, NamedTuple
 
 import confluent_kafka
@@ -20,6 +19,8 @@ import numpy.typing as npt
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.core import HistogramMetricFamily
+
+from segue_agents.version import installed_version
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -222,11 +223,7 @@ class Metrics:
 
     def say_build(self, layout_id: str) -> None:
         """What runs."""
-        try:
-            version = metadata.version("segue")
-        except metadata.PackageNotFoundError:
-            version = "unknown"
-        self.set("build_info", 1, version, platform.python_version(), confluent_kafka.libversion()[0])
+        self.set("build_info", 1, installed_version(), platform.python_version(), confluent_kafka.libversion()[0])
         self.set("rules_info", 1, layout_id)
 
     def page(self) -> bytes:

@@ -10,9 +10,38 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 PR_SET_PDEATHSIG: Final = 1
+
+
+class Running:
+    """A child process that is there from `start` to `stop`, or for as long as a `with` lasts."""
+
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self) -> object:
+        """Starts it."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Ends it. Harmless when it does not run."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
 
 def end(process: subprocess.Popen[bytes], within_s: float) -> None:

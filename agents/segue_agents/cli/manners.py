@@ -87,8 +87,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """`--format json` is `--json`, where there is that and no --format."""
-        flags = {flag for p in self.params for flag in p.opts}
-        return super().parse_args(ctx, as_json(args) if "--json" in flags and "--format" not in flags else args)
+        return super().parse_args(ctx, _read(self, args))
 
     def invoke(self, ctx: Any) -> Any:
         """Runs it. A reader of standard output that has enough is no error."""
@@ -110,8 +109,12 @@ class Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As a command's, where it is one."""
-        flags = {flag for p in self.params for flag in p.opts}
-        return super().parse_args(ctx, as_json(args) if "--json" in flags and "--format" not in flags else args)
+        return super().parse_args(ctx, _read(self, args))
+
+
+def _read(command: Any, args: list[str]) -> list[str]:
+    flags = {flag for p in command.params for flag in p.opts}
+    return as_json(args) if "--json" in flags and "--format" not in flags else args
 
 
 def as_json(args: Sequence[str]) -> list[str]:

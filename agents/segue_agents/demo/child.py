@@ -14,28 +14,21 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from segue_agents.processes import end
+from segue_agents.processes import Running, end
 
 STOP_WITHIN_S: Final = 10
 """a worker finishes its batch and commits; beyond this it is killed, which loses nothing"""
 LOG_LINES_SHOWN: Final = 12
 
 
-class Child:
+class Child(Running):
     """`segue <arguments>` in a process of its own, its output in a file."""
 
     def __init__(self, arguments: Sequence[str], log: Path) -> None:
         self._arguments = list(arguments)
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The process, once started."""
-        return self._process.pid if self._process is not None else None
 
     @property
     def return_code(self) -> int | None:
@@ -66,15 +59,6 @@ class Child:
     def last_words(self) -> str:
         """The end of its log."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def end_with_parent() -> None:

@@ -20,8 +20,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from jgo.maven import MavenContext
 
@@ -29,7 +28,7 @@ from segue.errors import Unreachable
 from segue_agents.embedded.jars import DOWNLOAD_TIMEOUT_S, Fetch, Jar, Progress, cache_folder
 from segue_agents.embedded.java import find_java
 from segue_agents.embedded.server import LOG_LINES_SHOWN, SERVER_PROPERTIES, free_ports
-from segue_agents.processes import dies_with_parent, end, launched_from_a_lasting_thread
+from segue_agents.processes import Running, dies_with_parent, end, launched_from_a_lasting_thread
 
 APICURIO_VERSION: Final = "3.3.3"
 ARCHIVE: Final = Jar("8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63", 158_577_952,
@@ -141,7 +140,7 @@ def wait_until_registry_ready(process: subprocess.Popen[bytes], port: int, data_
         time.sleep(0.05)
 
 
-class Apicurio:
+class Apicurio(Running):
     """One registry over a data folder, which lives as long as its owner."""
 
     def __init__(self, data_dir: Path, progress: Progress = lambda _line: None) -> None:
@@ -150,12 +149,6 @@ class Apicurio:
         """once started; the same after a restart"""
         self._progress = progress
         self._port = 0
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The server's process, while it runs."""
-        return self._process.pid if self._process is not None else None
 
     def start(self) -> str:
         """Starts it, waits until it answers, returns its URL. Raises Unreachable."""
@@ -179,12 +172,3 @@ class Apicurio:
         process, self._process = self._process, None
         if process is not None:
             end(process, within_s)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

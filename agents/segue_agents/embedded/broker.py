@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import subprocess
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from segue_agents.embedded.jars import Progress
 from segue_agents.embedded.server import Extras, ensure_kafka, free_ports, launch, wait_until_ready
-from segue_agents.processes import end, launched_from_a_lasting_thread
+from segue_agents.processes import Running, end, launched_from_a_lasting_thread
 
 STOP_WITHIN_S: Final = 10
 """a stop takes half a second; beyond this it is killed, which costs the next start a log check"""
@@ -20,7 +18,7 @@ def _quiet(_line: str) -> None:
     pass
 
 
-class Broker:
+class Broker(Running):
     """One real Kafka node over a data folder. A start in the same folder finds the data of the last one."""
 
     def __init__(
@@ -33,12 +31,6 @@ class Broker:
         self._port = port
         self._progress = progress
         self._extras = extras or Extras()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The server's process, while it runs."""
-        return self._process.pid if self._process is not None else None
 
     def start(self) -> str:
         """Starts the server, waits until it answers, returns `host:port`. Raises Unreachable."""
@@ -65,12 +57,3 @@ class Broker:
         process, self._process = self._process, None
         if process is not None:
             end(process, STOP_WITHIN_S)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,12 +49,8 @@ def up(data_dir: Path, port: int | None = None, progress: Progress = lambda _lin
     bootstrap = f"127.0.0.1:{port or free_ports(1)[0]}"
     progress(f"starting Kafka on {bootstrap}")
     process = launch(kafka, data_dir, int(bootstrap.rsplit(":", 1)[1]), with_parent=False)
-    try:
+    with _killed_if_it_fails(process):
         wait_until_ready(process, bootstrap, data_dir)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
     _let_go(process, data_dir, bootstrap)
     return bootstrap
 
@@ -70,12 +67,8 @@ def registry_up(data_dir: Path, progress: Progress = lambda _line: None) -> str:
     unpacked, port = ensure_apicurio(progress), free_ports(1)[0]
     progress(f"starting Apicurio on 127.0.0.1:{port}")
     process = launch_apicurio(unpacked, folder, port, with_parent=False)
-    try:
+    with _killed_if_it_fails(process):
         wait_until_registry_ready(process, port, folder)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
     _let_go(process, folder, registry_url(port))
     return registry_url(port)
 
@@ -99,6 +92,17 @@ def status(data_dir: Path) -> Standing | None:
     except (OSError, ValueError, TypeError):
         return None
     return running if _runs(data_dir, running.pid) else None
+
+
+@contextlib.contextmanager
+def _killed_if_it_fails(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """For as long as it starts."""
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
 
 
 def _let_go(process: subprocess.Popen[bytes], data_dir: Path, address: str) -> None:
