@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,9 @@ ROOT: Final = Path(__file__).parents[2]
 STOP_WITHIN_S: Final = 30
 SESSION_MS: Final = 3_000
 
+SAID: Final = re.compile(r"\] (partition_ready|partitions_assigned|partitions_revoked|partitions_lost) (.*)")
+NUMBERS: Final = re.compile(r"\bpartitions?=\[?([\d, ]+)")
+
 
 @dataclass(slots=True)
 class Worker:
@@ -31,6 +35,8 @@ class Worker:
     """the crash point it was started with"""
     stopped: bool = False
     """SIGSTOP"""
+    log_from: int = 0
+    """where its own words begin in its slot's log"""
 
 
 @dataclass(slots=True)
@@ -72,12 +78,13 @@ class Workers:
         # compiled once for all of an app's starts
         environment.setdefault("PYTHONPYCACHEPREFIX", str(self.folder.parent / "compiled"))
         with self.log(name or slot).open("ab") as log:
+            log_from = log.seek(0, os.SEEK_END)
             process = subprocess.Popen(
                 [sys.executable, "-c", f"{code}import segue_agents.cli as cli; cli.main()", "run", *arguments,
                  "--end-with-parent"],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True,
             )  # fmt: skip
-        worker = Worker(slot, process, armed)
+        worker = Worker(slot, process, armed, log_from=log_from)
         if not name:
             self.running[slot] = worker
             self.wanted.add(slot)
@@ -206,6 +213,19 @@ class Workers:
         """The end of its log."""
         log = self.log(slot)
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
+
+    def ready(self) -> set[int]:
+        """Partitions whose state is back at a worker that runs, by what the workers' logs say."""
+        return {p for worker in self.running.values() for p in self._ready(worker)}
+
+    def _ready(self, worker: Worker) -> set[int]:
+        ready: set[int] = set()
+        with self.log(worker.slot).open(errors="replace") as log:
+            log.seek(worker.log_from)
+            for what, keys in SAID.findall(log.read()):
+                numbers = {int(n) for n in NUMBERS.findall(keys)[0].split(",")}
+                ready = ready | numbers if what == "partition_ready" else ready - numbers
+        return ready
 
     def wipe(self, slot: str) -> None:
         """Its folder of state, gone."""

@@ -249,8 +249,19 @@ class World:
             arena.sleep(0.1)
             if arena.forgotten and time.monotonic() > look:
                 if self._reached(target):
-                    return []
+                    break
                 look = time.monotonic() + CHECKPOINTS_EVERY_S
+        return self._settle(arena)
+
+    def _settle(self, arena: Arena) -> list[str]:
+        """Waits until every partition is at a worker again: the work may be done before the last fault is mended, and a
+        worker that ends amid a restore leaves no store to compare."""
+        until = time.monotonic() + self._drained_within_s
+        while missing := set(range(PARTITIONS)) - self.workers.ready():
+            if time.monotonic() > until:
+                words = "\n".join(f"worker {s}:\n{self.workers.last_words(s)}" for s in self.slots)
+                return [f"stuck: partitions {sorted(missing)} not restored {self._drained_within_s:.0f} s after the work\n{words}"]
+            arena.sleep(0.1)
         return []
 
     def _reached(self, target: dict[tuple[str, int], int]) -> bool:

@@ -164,6 +164,9 @@ class _Statistics(msgspec.Struct):
     brokers: dict[str, _Broker] = {}
 
 
+_statistics: Final = msgspec.json.Decoder(type=_Statistics).decode  # made at the import, as in state/layouts
+
+
 class _Sent:
     """How often one producer has sent EndTxn, and how often it should have."""
 
@@ -183,7 +186,7 @@ class _Sent:
         for _ in range(STATISTICS_POLLS if self._wait_s else 0):
             hear(self._wait_s / STATISTICS_POLLS)
             if self._heard > before:
-                brokers = msgspec.json.decode(self._newest, type=_Statistics).brokers.values()
+                brokers = _statistics(self._newest).brokers.values()
                 sent = sum(broker.req.get("EndTxn", 0) for broker in brokers)
                 return "resent" if sent > self.committed else None
         return "slow"

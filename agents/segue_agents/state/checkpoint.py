@@ -61,9 +61,13 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
         return msgspec.msgpack.encode(self)
 
 
+# made at the import, as in layouts
+_decode_checkpoint: Final = msgspec.msgpack.Decoder(type=Checkpoint).decode
+
+
 def decode_checkpoint(value: bytes) -> Checkpoint:
     """Raises StateError for what is no checkpoint."""
     try:
-        return msgspec.msgpack.decode(value, type=Checkpoint)
+        return _decode_checkpoint(value)
     except msgspec.MsgspecError as error:
         raise StateError(f"A checkpoint cannot be read: {error}.", "It was written by another version?") from error

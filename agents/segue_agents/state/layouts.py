@@ -38,10 +38,14 @@ class Known:
         return msgspec.msgpack.encode(self)
 
 
+# made at the import: msgspec learns a class when it first decodes it, and two restores that do so at once crash it
+_decode_known: Final = msgspec.msgpack.Decoder(type=Known).decode
+
+
 def decode_known(value: bytes) -> Known:
     """Raises StateError for what is no such record."""
     try:
-        return msgspec.msgpack.decode(value, type=Known)
+        return _decode_known(value)
     except (msgspec.MsgspecError, ValueError) as error:
         raise StateError(f"The record of a layout cannot be read: {error}.", "Was it written by another version?") from error
 

@@ -29,6 +29,10 @@ class Owner(msgspec.Struct, frozen=True):
     """id of the changelog topic, which one made anew has not"""
 
 
+decode_owner: Final = msgspec.msgpack.Decoder(type=Owner).decode
+"""raises msgspec.MsgspecError; made at the import, as in layouts"""
+
+
 class Way(Enum):
     """What becomes of the store."""
 

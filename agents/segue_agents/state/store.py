@@ -38,7 +38,7 @@ from segue.errors import StateError
 from segue_agents.state import manifest
 from segue_agents.state.checkpoint import KEY, Checkpoint, decode_checkpoint
 from segue_agents.state.layouts import PREFIX, Known, decode_known
-from segue_agents.state.standing import Owner
+from segue_agents.state.standing import Owner, decode_owner
 
 WRITE_BUFFER_BYTES: Final = 8 << 20
 BLOCK_CACHE_BYTES: Final = 16 << 20
@@ -116,7 +116,7 @@ class Store:
         """Whose states these are; None: nobody has claimed them. Raises StoreBroken."""
         value = self.get([_OWNER])[0]
         try:
-            return None if value is None else msgspec.msgpack.decode(value, type=Owner)
+            return None if value is None else decode_owner(value)
         except msgspec.MsgspecError as error:
             raise StoreBroken(f"its owner cannot be read: {error}") from error
 

@@ -29,6 +29,9 @@ class Address:
     """the file of what it shows, which a command on this machine may trust; None: plain HTTP"""
 
 
+_decode: Final = msgspec.json.Decoder(type=Address).decode
+
+
 def write_address(folder: Path, address: Address) -> None:
     """Replaces what is there, whole or not at all. A full disk is no reason not to start."""
     new = folder / f".{NAME}"
@@ -51,5 +54,5 @@ def read_addresses(data_dir: Path, app_id: str) -> dict[str, Address]:
     found = {}
     for file in sorted((data_dir / app_id).glob(f"*/{NAME}")):
         with suppress(OSError, msgspec.MsgspecError):
-            found[file.parent.name] = msgspec.json.decode(file.read_bytes(), type=Address)
+            found[file.parent.name] = _decode(file.read_bytes())
     return found

@@ -94,7 +94,7 @@ def test_from_nothing_to_registered(team: Team, apicurio: Apicurio) -> None:
     found = registry.fetch(rows["segment-changes"]["id"])
     assert found is not None
     assert json.loads(found.schema) == segue_schemas.load_schema("segment_change.v1")
-    assert found.subjects == {team.subject("segment-changes")}
+    assert team.subject("segment-changes") in found.subjects  # the same schema has one id, whoever else has registered it
     _, out, err = team.run("check", *at)
     assert out.split("\n", maxsplit=1)[0].split() == ["SUBJECT", "SCHEMA", "ID", "VERSION", "COMPATIBILITY", "STATE"]
     assert err == ""
