@@ -78,6 +78,7 @@ def weigh() -> dict[str, Count]:
         merger.at_end(decoder.source_index)
     while (batch := scales.on("merge", merger.take, _BATCH)) is not None:
         step = scales.on("step", partition.step, batch)
+        _encode_changes(encoder, step.changes)  # what is remembered of minutes, say, is there whoever weighed before
         scales.on("changes", _encode_changes, encoder, step.changes)
         scales.on("states", partition.encoded, sorted(step.touched))
     count = sum(map(len, messages))
