@@ -15,7 +15,10 @@ from array import array
 from itertools import accumulate, pairwise
 from typing import Final
 
+import numpy as np
+
 from segue.limits import WHEEL_NEAR_ENTRIES, WHEEL_NEAR_SPANS, WHEEL_SPAN_SHIFT
+from segue.records import Int64s
 
 _MASK: Final = (1 << WHEEL_SPAN_SHIFT) - 1
 _ROW_ENTRIES: Final = 2_048
@@ -75,29 +78,37 @@ class Wheel:
         else:
             entries[person] = None
 
-    def schedule_all(self, persons: list[bytes], buckets: list[int]) -> None:
-        """An entry each, of different persons: as `schedule`, which it has in itself, for a start with millions."""
-        rows, far_from = self._rows, self._far_from
-        for person, bucket in zip(persons, buckets, strict=True):
-            row = rows.get(bucket >> WHEEL_SPAN_SHIFT)
-            if row is None or bucket < far_from:
-                self.schedule(person, bucket)
-                continue
-            row.heads.append(len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK)
-            row.persons += person
-        for row in rows.values():
+    def schedule_all(self, persons: list[bytes], buckets: Int64s) -> None:
+        """An entry each, of different persons: as `schedule`, by columns, for a start with millions."""
+        for i in np.flatnonzero(buckets < self._far_from).tolist():
+            self.schedule(persons[i], int(buckets[i]))
+        spans = buckets >> WHEEL_SPAN_SHIFT
+        order = np.argsort(spans, kind="stable")[int((buckets < self._far_from).sum()) :]
+        if not order.size:
+            return
+        lengths = np.fromiter(map(len, persons), np.int64, len(persons))
+        heads = (lengths << WHEEL_SPAN_SHIFT | buckets & _MASK)[order].astype(np.uint32)
+        spans, sorted_persons = spans[order], [persons[i] for i in order.tolist()]
+        edges = [0, *(np.flatnonzero(np.diff(spans)) + 1).tolist(), len(order)]
+        for start, end in pairwise(edges):
+            row = self._row(int(spans[start]))
+            row.heads.frombytes(heads[start:end].tobytes())
+            row.persons += b"".join(sorted_persons[start:end])
             row.look_at = max(row.look_at, 2 * len(row.heads) + _ROW_ENTRIES)  # none of these is a repeat
 
     def _put_by(self, person: bytes, bucket: int) -> None:
-        span = bucket >> WHEEL_SPAN_SHIFT
-        row = self._rows.get(span)
-        if row is None:
-            row = self._rows[span] = _Row()
-            heapq.heappush(self._spans, span)
+        row = self._row(bucket >> WHEEL_SPAN_SHIFT)
         row.heads.append(len(person) << WHEEL_SPAN_SHIFT | bucket & _MASK)
         row.persons += person
         if len(row.heads) > row.look_at:
             row.forget_repeats()
+
+    def _row(self, span: int) -> _Row:
+        row = self._rows.get(span)
+        if row is None:
+            row = self._rows[span] = _Row()
+            heapq.heappush(self._spans, span)
+        return row
 
     def until(self, last: int) -> list[int]:
         """Buckets up to `last`, in order. Few: those that were taken are gone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from random import Random
 
+import numpy as np
 import pytest
 
 from segue.engine.wheel import Wheel
@@ -20,16 +21,18 @@ def test_every_person_comes_in_its_bucket(seed: int) -> None:
     chance, wheel, model = Random(seed), Wheel(), dict[int, set[bytes]]()
     now = NOW
     for _ in range(300):
+        together: dict[bytes, int] = {}
         for _ in range(chance.randrange(30)):
             person = (
                 chance.randbytes(chance.choice((0, 1, 8, 300))) if chance.random() < 0.3 else b"p%d" % chance.randrange(50)
             )
             bucket = now + chance.choice((-3, 0, 1, 5, SPAN, 3 * SPAN, 50 * SPAN, 500 * SPAN)) + chance.randrange(SPAN)
-            if chance.random() < 0.5:
+            if chance.random() < 0.5 or person in together:
                 wheel.schedule(person, bucket)
             else:
-                wheel.schedule_all([person], [bucket])
+                together[person] = bucket
             model.setdefault(bucket, set()).add(person)
+        wheel.schedule_all(list(together), np.array(list(together.values()), np.int64))
         now += chance.choice((0, 0, 1, 2, SPAN - 1, SPAN, 7 * SPAN, 100 * SPAN))
         due = wheel.until(now)
         assert due == sorted(b for b in model if b <= now)
@@ -74,7 +77,7 @@ def test_a_far_timer_takes_few_bytes_more_than_its_person() -> None:
 def test_near_is_nearer_when_there_are_many() -> None:
     """A span of many persons does not bring the ones after it near too."""
     wheel, many = Wheel(), range(3 * WHEEL_NEAR_ENTRIES)
-    wheel.schedule_all([b"%d" % n for n in many], [NOW + n % (3 * SPAN) for n in many])
+    wheel.schedule_all([b"%d" % n for n in many], np.array([NOW + n % (3 * SPAN) for n in many]))
     wheel.until(NOW)
     assert sum(map(len, wheel._persons.values())) < 2.5 * WHEEL_NEAR_ENTRIES
     assert len(wheel) == 3 * WHEEL_NEAR_ENTRIES
