@@ -78,11 +78,17 @@ def committed_offsets(consumer: Any, group: str, asked: Iterable[Any]) -> list[A
 
 
 def resume_at_once(consumer: Any, partitions: list[Any]) -> None:
-    """Resumes paused TopicPartitions, and has them fetched now.
+    """Resumes paused TopicPartitions, and has them fetched now."""
+    consumer.resume(partitions)
+    wake(consumer, partitions)
+
+
+def wake(consumer: Any, partitions: list[Any]) -> None:
+    """Has TopicPartitions fetched now that have been resumed or assigned.
 
     librdkafka's thread for a broker none of whose partitions it may fetch sleeps up to a second, and `resume` does not
-    wake it. A request to the leaders of these partitions does; its answer does not matter. Waits 0.1 s at most.
+    wake it; `assign` does, but often before there is something to fetch. A request to the leaders of these partitions
+    wakes it; its answer does not matter. Waits 0.1 s at most.
     """
-    consumer.resume(partitions)
     with suppress(KafkaException):  # what is wrong with them is said when they are read
         consumer.offsets_for_times([TopicPartition(p.topic, p.partition, 0) for p in partitions], WAKE_WITHIN_S)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Message
 
 from segue.plan import Layout
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
-from segue_agents.state.changelog import Changelog
+from segue_agents.state.changelog import SLEEPS_S, Changelog
 from segue_agents.state.recovery import Cancelled, Recovery
 
 LAYOUT = Layout("4c" * 8, {}, [], [], [], [], [], {})
@@ -33,6 +34,30 @@ class Stuck:
     def consume(self, _number: int, timeout: float) -> list[Any]:
         time.sleep(timeout)
         return []
+
+    def offsets_for_times(self, asked: list[Any], _timeout: float) -> list[Any]:
+        return asked
+
+
+class Asleep(Stuck):
+    """Its thread for the broker sleeps until something is asked of the broker: four times of ten after an `assign`."""
+
+    asleep = True
+
+    def consume(self, number: int, timeout: float) -> list[Any]:
+        return super().consume(number, timeout) if self.asleep else [Message("t", 0, 9, b"person", b"state")]
+
+    def offsets_for_times(self, asked: list[Any], timeout: float) -> list[Any]:
+        self.asleep = False
+        return super().offsets_for_times(asked, timeout)
+
+
+def test_a_consumer_that_sleeps_is_woken() -> None:
+    """A second of a restore for each partition, else."""
+    changelog = Changelog(Settings(), Outside(consumer=lambda _config: Asleep()))
+    started = time.monotonic()
+    assert [piece.records for piece in changelog.read(0, 0, 10) if piece.records] == [[(b"person", b"state")]]
+    assert time.monotonic() - started < SLEEPS_S / 2
 
 
 def test_a_restore_that_waits_for_an_open_transaction_can_be_cancelled(tmp_path: Path) -> None:
