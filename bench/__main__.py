@@ -75,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
             _say(str(error))
             return 1
         for script in (s for s in chosen if isinstance(s, Script)):
-            if (ran := run_script(script, broker, arguments.runs, _say)) is not None:
+            if (ran := run_script(script, broker, arguments.runs, arguments.workload, _say)) is not None:
                 keep({script.name: ran})
     print(file)
     return 0

@@ -107,13 +107,13 @@ def _other(
     return run
 
 
-def run_script(script: Script, bootstrap: str, runs: int, say: Say) -> dict[str, Any] | None:
+def run_script(script: Script, bootstrap: str, runs: int, workload: Path | None, say: Say) -> dict[str, Any] | None:
     """The lines of JSON that it prints; None when its file is not there."""
     file, *rest = script.command
     if not (HERE / file).exists():
         say(f"{script.name}: left out, bench/{file} is not there")
         return None
-    arguments = [a.format(broker=bootstrap, runs=runs) for a in rest]
+    arguments = [a.format(broker=bootstrap, runs=runs, workload=workload.resolve() if workload else "") for a in rest]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, str(HERE / file), *arguments], stdout=subprocess.PIPE, text=True, check=True,
                           cwd=HERE.parent, env=environment)  # fmt: skip

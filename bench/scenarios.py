@@ -41,7 +41,7 @@ class Script:
     name: str
     title: str
     command: tuple[str, ...]
-    """its file and arguments; {broker} and {runs} are filled in"""
+    """its file and arguments; {broker}, {runs} and {workload} are filled in"""
     short: bool = False
 
 
@@ -69,6 +69,8 @@ SCENARIOS: Final[tuple[Scenario | Script, ...]] = (
     *(Scenario(f"shared-{n}", f"{n:,} segments that share 16 leaves", BACKLOG, segments=n, shared=True)
       for n in (4, 20, 100, 400, 1_000)),
     Script("restore", "a full restore of 1 M persons", ("restore.py", "--broker", "{broker}", "--runs", "{runs}")),
+    Script("restore-beside", "the state of 2 M events back, beside Kafka Streams",
+           ("restore_beside.py", "--broker", "{broker}", "--runs", "{runs}", "--workload={workload}")),
     Script("start", "start to first commit, 1 M persons on disk",
            ("start.py", "--broker", "{broker}", "--runs", "{runs}", "--persons", "1000000")),
     Script("latency", "event to change", ("latency.py", "--broker", "{broker}")),
