@@ -47,6 +47,8 @@ class Script:
 
 LATE: Final = Shape(events=500_000, persons=20_000, late=0.05, duplicates=0.01)
 BACKLOG: Final = Shape(events=500_000, persons=20_000)
+MANY: Final = Shape(events=100_000, persons=4_000)
+"""for many segments, as all changes are held in memory to be compared: a hundred an event"""
 LONG: Final = Shape(events=2_500_000, persons=100_000)
 UNIFORM: Final = Shape(events=2_500_000, persons=5_000_000, skew=1.0, session=1)
 SMALL_CACHE: Final = {"SEGUE_MAX_PERSONS": "40000"}
@@ -65,15 +67,18 @@ SCENARIOS: Final[tuple[Scenario | Script, ...]] = (
     Scenario("triple", "7.5 M events, two workers", LONG, times=3, peers=STREAMS),
     Scenario("uniform", "2.5 M events of 5 M persons alike, small cache", UNIFORM, environment=SMALL_CACHE, peers=STREAMS,
              jvm="-Dcache=20000000"),
-    *(Scenario(f"distinct-{n}", f"{n:,} segments of distinct leaves", BACKLOG, segments=n) for n in (4, 20, 100, 400)),
-    *(Scenario(f"shared-{n}", f"{n:,} segments that share 16 leaves", BACKLOG, segments=n, shared=True)
+    *(Scenario(f"distinct-{n}", f"100,000 events, {n:,} segments of distinct leaves", MANY, segments=n)
+      for n in (4, 20, 100, 400)),
+    *(Scenario(f"shared-{n}", f"100,000 events, {n:,} segments that share 16 leaves", MANY, segments=n, shared=True)
       for n in (4, 20, 100, 400, 1_000)),
     Script("restore", "a full restore of 1 M persons", ("restore.py", "--broker", "{broker}", "--runs", "{runs}")),
     Script("restore-beside", "the state of 2 M events back, beside Kafka Streams",
            ("restore_beside.py", "--broker", "{broker}", "--runs", "{runs}", "--workload={workload}")),
     Script("start", "start to first commit, 1 M persons on disk",
            ("start.py", "--broker", "{broker}", "--runs", "{runs}", "--persons", "1000000")),
-    Script("latency", "event to change", ("latency.py", "--broker", "{broker}")),
+    Script("latency", "event to change", ("latency.py", "--broker", "{broker}", "--runs", "{runs}")),
+    Script("latency-alo", "event to change, at least once",
+           ("latency.py", "--broker", "{broker}", "--runs", "{runs}", "--guarantee", "at_least_once")),
     Script("ablation", "where each µs goes", ("ablation.py", "--broker", "{broker}", "--runs", "{runs}"), short=True),
 )  # fmt: skip
 """the short ones are `make bench`, all others `make bench-full`"""

@@ -54,6 +54,7 @@ from segue_agents.transport.source import SignalSource
 from segue_agents.web.access import Access
 from segue_agents.web.address import Address, forget_address, write_address
 from segue_agents.web.pages import Pages
+from segue_agents.web.probes import is_ready
 from segue_agents.web.server import WebServer, listen
 from segue_agents.worker.clock import Clock, Ticker
 from segue_agents.worker.gauges import Gauges
@@ -116,7 +117,7 @@ def create_app(
     )
 
     gauges = Gauges(settings, plan, metrics, clock, outside, worker.owned, lambda: session.lag.waiting,
-                    lambda: session.ready)
+                    lambda: is_ready(standing.status()))
 
     # a crash must end the process: the default supervisor would restart the agent, and its batch would be gone
     @app.agent(batches, name="segmentation", supervisor_strategy=mode.CrashingSupervisor)

@@ -260,7 +260,7 @@ class World:
         while missing := set(range(PARTITIONS)) - self.workers.ready():
             if time.monotonic() > until:
                 words = "\n".join(f"worker {s}:\n{self.workers.last_words(s)}" for s in self.slots)
-                return [f"stuck: partitions {sorted(missing)} not restored {self._drained_within_s:.0f} s after the work\n{words}"]
+                return [f"stuck: {sorted(missing)} not restored {self._drained_within_s:.0f} s after the work\n{words}"]
             arena.sleep(0.1)
         return []
 

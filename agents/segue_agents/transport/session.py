@@ -116,11 +116,6 @@ class Session:
         """The state of everything assigned is back. What the breaker has stopped counts: its state is. From any thread."""
         return {i for _, i in tuple(self._assigned)} <= self._lanes.keys() | self._worker.stopped
 
-    @property
-    def ready(self) -> bool:
-        """There is a producer, the group has said what is ours, none included, and all of that runs. From any thread."""
-        return self.joined and self._committer.is_open and self._worker.failed is None and self.all_run
-
     def end(self) -> None:
         """Everything uncommitted was dropped: this session is over. From any thread."""
         self._over = True

@@ -62,6 +62,11 @@ def ready(status: Status) -> list[Check]:
     ]  # fmt: skip
 
 
+def is_ready(status: Status) -> bool:
+    """What /readyz and the metric `segue_ready` say."""
+    return all(check.ok for check in ready(status))
+
+
 def started(status: Status) -> list[Check]:
     """All states have been back once; later restores are for `ready`."""
     if status.was_restored:

@@ -71,7 +71,7 @@ def test_restores_of_several_partitions_read_their_first_records_at_once() -> No
 
 @pytest.mark.parametrize("package", ["agents", "streams"])
 def test_no_class_is_learnt_at_its_first_use(package: str) -> None:
-    """Decoders are made at an import: `decode(..., type=...)` and `convert` learn a class in whichever thread comes first."""
+    """Decoders are made at an import: `decode(..., type=...)` and `convert` learn a class in the thread that comes first."""
     used = re.compile(r"\.decode\([^\n]*\btype=|msgspec\.convert\(")
     root = Path(__file__).parents[3] / package
     assert [str(file) for file in root.rglob("*.py") if used.search(file.read_text())] == []
