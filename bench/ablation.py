@@ -24,11 +24,11 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, the project's folder is not on the path
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from bench.exactness import decoders, read
-from bench.filling import declare, drop, fill, topics
+from bench.exactness import decoders
+from bench.filling import PARTITIONS, declare, drop, fill, topics
 from bench.generator import Shape, generate
 from bench.segments import REFERENCE
 from segue.engine import Engine, Merger
@@ -39,7 +39,7 @@ from segue_agents.rule_files import load_plan
 from segue_agents.settings import Settings
 from segue_agents.state.checkpoint import Checkpoint
 from segue_agents.state.store import Store
-from segue_agents.transport.clients import producer_config
+from segue_agents.transport.clients import producer_config, source_config
 
 _BATCH: Final = 3_000
 _COMMIT_EVENTS: Final = 100_000
@@ -79,11 +79,16 @@ def consume(broker: str, shape: Shape) -> float:
     suffix = f"-ablation-{uuid.uuid4().hex[:8]}"
     try:
         count = fill(broker, suffix, shape)
+        consumer = Consumer(source_config(Settings(bootstrap=broker), "0"))
+        consumer.list_topics(timeout=10)
         before = time.process_time()
-        for topic in topics(suffix):
-            for partition in range(4):
-                read(broker, topic, partition)
-        return (time.process_time() - before) / count * 1e6
+        consumer.assign([TopicPartition(topic, partition, 0) for topic in topics(suffix) for partition in range(PARTITIONS)])
+        left = count
+        while left > 0:
+            left -= sum(message.error() is None for message in consumer.consume(_BATCH, 0.05))
+        spent = time.process_time() - before
+        consumer.close()
+        return spent / count * 1e6
     finally:
         drop(broker, suffix)
 

@@ -39,7 +39,8 @@ def page(scenarios: dict[str, dict[str, Any]]) -> list[str]:
         "Made by `python -m bench report` from `bench/results/`; not to be edited. Each figure is the median of its runs,",
         "with the least and the greatest. In every run of workers each change was compared with what it should be, and all",
         "were identical. Machines differ: only figures of one sitting may be compared.", "",
-        "| scenario | events/s | CPU, µs an event | memory, MB | runs | sitting |", "|---|---|---|---|---|---|",
+        "| scenario | events/s | CPU, µs an event | memory, MB | changes an event | runs | sitting |",
+        "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name, s in scenarios.items():
         if spread(s["runs"], "events_per_s") is None:
@@ -76,6 +77,8 @@ def compared(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 def _row(title: str, runs: list[dict[str, Any]], sitting: dict[str, Any]) -> str:
     cells = [_cell(spread(runs, key)) for key, _ in FIGURES]
+    made = [run["changes"] / run["events"] for run in runs if run.get("changes") and run.get("events")]
+    cells.append(f"{made[0]:.2f}" if made else "")
     return f"| {title} | {' | '.join(cells)} | {len(runs)} | {sitting['at'][:10]}, {sitting['commit']} |"
 
 
@@ -85,7 +88,7 @@ def _ratios(peer: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]])
     for key, _ in FIGURES:
         a, b = spread(ours, key), spread(theirs, key)
         cells.append(f"**{a[0] / b[0]:.2f} x**" if a and b and b[0] else "")
-    return f"| **Segue to {peer}** | {' | '.join(cells)} | | |"
+    return f"| **Segue to {peer}** | {' | '.join(cells)} | | | |"
 
 
 def _wrong(runs: list[dict[str, Any]]) -> str:

@@ -164,7 +164,7 @@ SECTIONS: Final[Mapping[str, tuple[Metric, ...]]] = {
         Metric("producer_up", "gauge", (), "", "1 while there is a producer that the broker has accepted."),
     ),
     "The process": (
-        Metric("ready", "gauge", (), "", "1: /readyz is passed: the state of every partition assigned is back, and commits come through."),
+        Metric("ready", "gauge", (), "", "1: as /readyz: the states of its partitions are back, and commits come through."),
         Metric("build_info", "gauge", ("version", "python", "librdkafka"), "", "1; what runs."),
         Metric("rules_info", "gauge", ("version",), "", "1; the rules that run: a digest of all of them and their layout."),
         Metric("labels_capped_total", "counter", ("metric",), "times",
