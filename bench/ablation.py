@@ -56,6 +56,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     shape = Shape(events=arguments.events, persons=arguments.events // 25)
+    # first, in a small heap: after the stages, with all they leave behind, the same reading takes twice as long
+    readings = [{"consume": consume(arguments.broker, shape)} if arguments.broker else {} for _ in range(arguments.runs)]
     messages = generate(shape).messages()
     with tempfile.TemporaryDirectory() as folder:
         long = declare("", Path(folder) / "long")
@@ -63,12 +65,11 @@ def main() -> int:
         for file in short.iterdir():
             text = file.read_text(encoding="utf-8").replace("lateness: 24 hours", "lateness: 1 minute")
             file.write_text(text, encoding="utf-8")
-        for _ in range(arguments.runs):
-            consumed = {"consume": consume(arguments.broker, shape)} if arguments.broker else {}
+        for reading in readings:
             whole, impatient, bare = stages(messages, long), stages(messages, short), stages(messages, long, causes=False)
             total = sum(whole.values())
             written = produced(arguments.broker, messages, long) if arguments.broker else {}
-            run = {**consumed, **whole, **written, "in_python": total, "late_tolerant": total / sum(impatient.values()),
+            run = {**reading, **whole, **written, "in_python": total, "late_tolerant": total / sum(impatient.values()),
                    "explainable": total / (total - whole["changes"] + bare["changes"])}  # fmt: skip
             print(json.dumps({key: round(value, 3) for key, value in run.items()}), flush=True)
     return 0
