@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -17,15 +16,14 @@ from typing import Any, Final
 from bench.backlog import Backlog, Say, filled
 from bench.exactness import Changes
 from bench.filling import drop, topics
-from bench.peers import PEERS, PORT, Inexact, Peer
+from bench.peers import PEERS, Inexact, Peer
 from bench.peers import run as run_peer
 from bench.reference.compare import compared
-from bench.reference.run import measure
+from bench.reference.run import measure, undisturbed
 from bench.scenarios import Scenario, Script
 from bench.segments import write
 
 HERE: Final = Path(__file__).parent
-TIMEOUT_S: Final = 300.0
 
 def run_workers(scenarios: Iterable[Scenario], bootstrap: str, runs: int, workload: Path | None, say: Say) -> dict[str, Any]:
     """Scenarios of one backlog, in rounds, so that they alternate with each other and with their peers. Raises Inexact."""
@@ -56,7 +54,7 @@ def _peers(scenario: Scenario, workload: Path | None, bootstrap: str, say: Say) 
     """Those whose tools are here."""
     able = []
     for peer in (PEERS[name] for name in scenario.peers if workload is not None):
-        lacks = peer.lacks() or ("" if bootstrap.endswith(f":{PORT}") else f"a broker at 127.0.0.1:{PORT}")
+        lacks = peer.lacks(bootstrap)
         if lacks:
             say(f"{peer.title} is left out: it needs {lacks}")
         else:
@@ -82,10 +80,8 @@ def _one(
     app = f"run-{uuid.uuid4().hex[:8]}{backlog.suffix}"
     own = folder / app
     own.mkdir()
-    arguments = argparse.Namespace(
-        broker=bootstrap, rules=rules, sources=backlog.sources, topics=topics(backlog.suffix),
-        environment=dict(scenario.environment), workers=scenario.workers, guarantee=scenario.guarantee, timeout=TIMEOUT_S,
-        kill=None, join=None, wipe=False)  # fmt: skip
+    arguments = undisturbed(bootstrap, rules, backlog.sources, topics(backlog.suffix), scenario.workers, scenario.guarantee,
+                            scenario.environment)
     load = os.getloadavg()[0]
     run = measure(app, own, arguments) | compared(f"out-{app}", should, bootstrap) | {"load_before": round(load, 2)}
     run.pop("logs")

@@ -43,12 +43,19 @@ class Peer:
     exact: bool = True
     """whether its changes are to be all of the oracle's; Faust as a user writes it cannot join two topics by time"""
 
-    def lacks(self) -> str:
-        """What of its tools is not here; empty when it can run."""
+    @property
+    def built(self) -> Path:
+        """Where its run.sh builds it: below $BUILD."""
+        return Path(os.environ.get("BUILD") or Path(__file__).parents[1] / ".bench" / "peers") / self.name
+
+    def lacks(self, bootstrap: str) -> str:
+        """What of its tools is not here, or the broker's port; empty when it can run."""
         gone = [p for p in self.programs if shutil.which(p) is None]
         look = [python(), "-c", f"import {self.module}"]
         if self.module and subprocess.run(look, capture_output=True, check=False).returncode != 0:
             gone.append(f"the Python package {self.module}")
+        if not bootstrap.endswith(f":{PORT}"):
+            gone.append(f"a broker at 127.0.0.1:{PORT}")
         return ", ".join(gone)
 
 
@@ -77,9 +84,8 @@ def run(
     (scratch / ".bench").mkdir(parents=True, exist_ok=True)
     oracle = scratch / "expected.pickle"
     oracle.write_bytes(pickle.dumps((should, Counter(row[1:3] for row in should.elements()), {})))
-    built = os.environ.get("BUILD") or str(Path(__file__).parents[1] / ".bench" / "peers")
     environment = os.environ | {
-        "SUFFIX": suffix, "N": str(events), "ORACLE": str(oracle), "PY": python(), "BUILD": f"{built}/{peer.name}",
+        "SUFFIX": suffix, "N": str(events), "ORACLE": str(oracle), "PY": python(), "BUILD": str(peer.built),
         "JOPT": f"-XX:+UseParallelGC {jvm}".strip(), "STATE": str(scratch / "state"),
     }  # fmt: skip
     mode = peer.modes.get(guarantee) or next(iter(peer.modes.values()))

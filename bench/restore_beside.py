@@ -4,8 +4,8 @@ usage: restore_beside.py [--broker HOST:PORT] [--workload FOLDER] [--events N] [
 
 Both work off one backlog of evenly spread events, two workers and an application of two threads; then, alternating, each
 is started N times without its local state. One line of JSON a run: persons, seconds, and persons a second of each.
-Ours counts from the assignment to the last partition that is ready, Kafka Streams' by its own words ("Restoration took",
-the slower of its threads). Without Kafka Streams' tools and folder, or on another port than 19092: ours alone.
+Each counts, by its own log, from the first assignment until the last partition (ours) or changelog (Kafka Streams') is
+restored. Without Kafka Streams' tools and folder, or on another port than 19092: ours alone.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script
 from bench.filling import PARTITIONS, declare, drop, fill, topics
 from bench.generator import Shape
-from bench.peers import PEERS, PORT
-from bench.reference.run import Workers, measure
+from bench.peers import PEERS
+from bench.reference.run import Workers, measure, undisturbed
 from bench.segments import write
 
 WITHIN_S: Final = 300.0
@@ -65,8 +65,7 @@ def main() -> int:
                 run["ratio"] = round(took_s / run["wall_s"], 2)
             print(json.dumps({**run, "load": os.getloadavg()[0]}), flush=True)
     finally:
-        drop(arguments.broker, suffix)
-        drop(arguments.broker, app)
+        drop(arguments.broker, app)  # in the names of all topics
         shutil.rmtree(folder, ignore_errors=True)
     return 0
 
@@ -77,10 +76,8 @@ class Ours:
     def __init__(self, broker: str, app: str, folder: Path, suffix: str) -> None:
         self._app, self._folder = app, folder / "segue"
         self._folder.mkdir()
-        self._arguments = argparse.Namespace(
-            broker=broker, rules=write(folder / "rules", 4, False), sources=declare(suffix, folder / "contracts"),
-            topics=topics(suffix), environment={}, workers=_WORKERS, guarantee="exactly_once", timeout=WITHIN_S,
-            kill=None, join=None, wipe=False)  # fmt: skip
+        self._arguments = undisturbed(broker, write(folder / "rules", 4), declare(suffix, folder / "contracts"),
+                                      topics(suffix), _WORKERS)
         measure(app, self._folder, self._arguments)
 
     def restore(self) -> dict[str, Any]:
@@ -124,21 +121,20 @@ class Streams:
     """One application of Kafka Streams, of the workload's own program, which begins without state at each start."""
 
     def __init__(self, built: Path, broker: str, app: str, folder: Path, suffix: str, count: int) -> None:
-        self._built, self._app, self._folder = built, f"kstreams-{app}", folder / "kstreams"
+        self._built, self._app, self._folder, self._count = built, f"kstreams-{app}", folder / "kstreams", count
         self._folder.mkdir()
         self._environment = os.environ | {"STATE": str(self._folder / "state"), "SUFFIX": suffix, "BOOT": broker}
         self._out = f"out-{self._app}"
         admin = AdminClient({"bootstrap.servers": broker})  # kept until the answer is there: it ends with it
         admin.create_topics([NewTopic(self._out, PARTITIONS, 1)])[self._out].result()
-        with self._started(count, "warn") as (process, log):
+        with self._started("warn") as (process, log):
             if process.wait(WITHIN_S):
                 raise SystemExit(f"Kafka Streams did not work the events off: {log.read_text()[-600:]}")
-        self._count = count
 
     def restore(self) -> float:
         """Seconds."""
         until = time.monotonic() + WITHIN_S
-        with self._started(self._count, "info") as (process, log):
+        with self._started("info") as (process, log):
             while len(done := self._when(log, "Finished")) < _STORES * PARTITIONS:
                 if process.poll() is not None or time.monotonic() > until:
                     raise SystemExit(f"Kafka Streams has no state: {log.read_text()[-600:]}")
@@ -150,13 +146,13 @@ class Streams:
         return [datetime.fromisoformat(at) for at, said in _SAID.findall(log.read_text()) if said.startswith(word)]
 
     @contextmanager
-    def _started(self, count: int, level: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    def _started(self, level: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
         log = self._folder / f"{uuid.uuid4().hex[:8]}.log"
         said = {"defaultLogLevel": level, "showDateTime": "true", "dateTimeFormat": "yyyy-MM-dd'T'HH:mm:ss.SSS"}
         command = ["java", "-Xmx1g", "-XX:+UseParallelGC",
                    *(f"-Dorg.slf4j.simpleLogger.{name}={value}" for name, value in said.items()),
                    "-cp", f"{self._built}/classes:{self._built}/libs/*", "bench.Main", str(_THREADS), "exactly_once_v2",
-                   "1000", "rocksdb", str(count), self._out, self._app]  # fmt: skip
+                   "1000", "rocksdb", str(self._count), self._out, self._app]  # fmt: skip
         with log.open("wb") as out:
             process = subprocess.Popen(command, stdout=out, stderr=out, env=self._environment)
         try:
@@ -168,13 +164,13 @@ class Streams:
 
 def streams(arguments: argparse.Namespace, app: str, folder: Path, suffix: str, count: int) -> Streams | None:
     """Kafka Streams, after it has worked the events off; None where it cannot be run."""
-    if not arguments.workload or PEERS["kstreams"].lacks() or not arguments.broker.endswith(f":{PORT}"):
+    peer = PEERS["kstreams"]
+    if not arguments.workload or peer.lacks(arguments.broker):
         return None
-    built = Path(os.environ.get("BUILD") or Path(__file__).parents[1] / ".bench" / "peers") / "kstreams"
     # its run.sh builds what lacks, then hands over to $PY: here to a program that does nothing
     subprocess.run(["sh", str(Path(arguments.workload) / "peers" / "kstreams" / "run.sh")], check=True,
-                   cwd=folder, env=os.environ | {"PY": "true", "BUILD": str(built)})  # fmt: skip
-    return Streams(built, arguments.broker, app, folder, suffix, count)
+                   cwd=folder, env=os.environ | {"PY": "true", "BUILD": str(peer.built)})  # fmt: skip
+    return Streams(peer.built, arguments.broker, app, folder, suffix, count)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,17 @@ def main() -> int:
     if same:
         shutil.rmtree(folder)
     return not same
+
+
+def undisturbed(
+    broker: str, rules: Path, sources: Path, topics: Sequence[str], workers: int, guarantee: str = "exactly_once",
+    environment: Mapping[str, str] | None = None, timeout: float = 300.0,
+) -> argparse.Namespace:
+    """What `measure` is to do when nobody is killed and nobody joins later."""
+    return argparse.Namespace(
+        broker=broker, rules=rules, sources=sources, topics=topics, workers=workers, guarantee=guarantee,
+        environment=dict(environment or {}), timeout=timeout, kill=None, join=None, wipe=False,
+    )
 
 
 def measure(app: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -244,8 +244,7 @@ class World:
             if time.monotonic() > until:
                 for s in self.slots:
                     self.workers.tell_stacks(s)
-                words = "\n".join(f"worker {s}:\n{self.workers.last_words(s)}" for s in self.slots)
-                return [f"stuck: {done:.1%} committed {self._drained_within_s:.0f} s after the last fault\n{words}"]
+                return [self._stuck(f"{done:.1%} committed", "the last fault")]
             arena.sleep(0.1)
             if arena.forgotten and time.monotonic() > look:
                 if self._reached(target):
@@ -259,10 +258,13 @@ class World:
         until = time.monotonic() + self._drained_within_s
         while missing := set(range(PARTITIONS)) - self.workers.ready():
             if time.monotonic() > until:
-                words = "\n".join(f"worker {s}:\n{self.workers.last_words(s)}" for s in self.slots)
-                return [f"stuck: {sorted(missing)} not restored {self._drained_within_s:.0f} s after the work\n{words}"]
+                return [self._stuck(f"partitions {sorted(missing)} not restored", "the work")]
             arena.sleep(0.1)
         return []
+
+    def _stuck(self, where: str, since: str) -> str:
+        words = "\n".join(f"worker {s}:\n{self.workers.last_words(s)}" for s in self.slots)
+        return f"stuck: {where} {self._drained_within_s:.0f} s after {since}\n{words}"
 
     def _reached(self, target: dict[tuple[str, int], int]) -> bool:
         checkpoints = self.checker.checkpoints()

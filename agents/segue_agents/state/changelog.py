@@ -12,15 +12,13 @@ from segue_agents.outside import Outside
 from segue_agents.settings import Settings
 from segue_agents.state.checkpoint import KEY, Checkpoint, decode_checkpoint
 from segue_agents.topics import state_topic
-from segue_agents.transport.asking import bounds, wake
+from segue_agents.transport.asking import SLEEPS_S, bounds, wake
 from segue_agents.transport.clients import changelog_config, common_config
 from segue_agents.transport.refusals import raise_refusal
 
 READ_AT_ONCE: Final = 4_000
 """of partitions restored side by side, whoever reads waits for the GIL after each time: at 1,000 a tenth slower, at 10,000
 the messages are in no cache any more"""
-SLEEPS_S: Final = 1.0
-"""librdkafka's thread for a broker with nothing to fetch, at the most"""
 STALLED_AFTER_S: Final = 90.0
 """an open transaction of a dead worker holds up a reader until its timeout, 15 s by default"""
 

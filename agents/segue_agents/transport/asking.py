@@ -18,6 +18,8 @@ REASONED_AFTER_S: Final = 1.0
 COMMITTED_WITHIN_S: Final = 40.0
 """a dead worker's open transaction is waited for, 15 s by default"""
 
+SLEEPS_S: Final = 1.0
+"""librdkafka's thread for a broker with nothing to fetch, at the most"""
 WAKE_WITHIN_S: Final = 0.1
 
 
@@ -86,7 +88,7 @@ def resume_at_once(consumer: Any, partitions: list[Any]) -> None:
 def wake(consumer: Any, partitions: list[Any]) -> None:
     """Has TopicPartitions fetched now that have been resumed or assigned.
 
-    librdkafka's thread for a broker none of whose partitions it may fetch sleeps up to a second, and `resume` does not
+    librdkafka's thread for a broker none of whose partitions it may fetch sleeps up to `SLEEPS_S`, and `resume` does not
     wake it; `assign` does, but often before there is something to fetch. A request to the leaders of these partitions
     wakes it; its answer does not matter. Waits 0.1 s at most.
     """

@@ -134,9 +134,9 @@ class PartitionState:
                 "Remove the partition's folder: it is restored from the changelog.",
             )
         columns = np.frombuffer(heads, _HEAD)
-        due = columns["due"]
-        waiting = rows if due.size and due.max() < NEVER else [rows[i] for i in np.flatnonzero(due < NEVER).tolist()]
-        self._wheel.schedule_all([person for person, _ in waiting], due[due < NEVER].astype(np.int64) >> WHEEL_SHIFT)
+        due = columns["due"].astype(np.int64)
+        waiting = np.flatnonzero(due < NEVER)
+        self._wheel.schedule_all([rows[i][0] for i in waiting.tolist()], due[waiting] >> WHEEL_SHIFT)
         tags = columns["tag"]
         for i in np.flatnonzero(tags != np.frombuffer(self._tag, ">u4")).tolist():
             self._unread[rows[i][0]] = None

@@ -80,10 +80,11 @@ class Wheel:
 
     def schedule_all(self, persons: list[bytes], buckets: Int64s) -> None:
         """An entry each, of different persons: as `schedule`, by columns, for a start with millions."""
-        for i in np.flatnonzero(buckets < self._far_from).tolist():
+        near = np.flatnonzero(buckets < self._far_from)
+        for i in near.tolist():
             self.schedule(persons[i], int(buckets[i]))
         spans = buckets >> WHEEL_SPAN_SHIFT
-        order = np.argsort(spans, kind="stable")[int((buckets < self._far_from).sum()) :]
+        order = np.argsort(spans, kind="stable")[near.size :]  # the near ones come first: far begins with a span
         if not order.size:
             return
         lengths = np.fromiter(map(len, persons), np.int64, len(persons))

@@ -13,8 +13,9 @@ from confluent_kafka import Message
 from segue.plan import Layout
 from segue_agents.outside import Outside
 from segue_agents.settings import Settings
-from segue_agents.state.changelog import SLEEPS_S, Changelog
+from segue_agents.state.changelog import Changelog
 from segue_agents.state.recovery import Cancelled, Recovery
+from segue_agents.transport.asking import SLEEPS_S
 
 LAYOUT = Layout("4c" * 8, {}, [], [], [], [], [], {})
 SOON_S = 0.3

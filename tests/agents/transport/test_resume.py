@@ -9,10 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from segue_agents.transport.asking import resume_at_once
-
-SLEEPS_S = 1.0
-"""how long librdkafka's thread for a broker sleeps when it has nothing to fetch there"""
+from segue_agents.transport.asking import SLEEPS_S, resume_at_once
 
 
 def first_read_s(broker: str, topic: str, resume: Callable[[Any, list[Any]], None]) -> float:
